@@ -1,0 +1,53 @@
+using Gateway.Admin;
+using Gateway.DataPlane.Listening;
+using Gateway.Discovery.Consul;
+using Gateway.Discovery.EmbeddedCatalog;
+using Gateway.Discovery.FileCatalogs;
+using Gateway.Lifecycle;
+using Gateway.Observability;
+using Gateway.Planning;
+
+namespace Gateway;
+
+/// <summary>Everything an operator or an embedding program can choose. Each part belongs to the room that uses it.</summary>
+public sealed record GatewayOptions
+{
+    /// <summary>Consul as a source; null: not used.</summary>
+    public ConsulOptions? Consul { get; init; }
+
+    /// <summary>The embedded catalog as a source; null: not used.</summary>
+    public EmbeddedCatalogOptions? Embedded { get; init; }
+
+    /// <summary>Files as a source; null: not used.</summary>
+    public FileCatalogOptions? Files { get; init; }
+
+    /// <summary>How long a port stays open after its last claim is gone, 0 or more. Default 10s.</summary>
+    public TimeSpan PortGrace { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Directory of state and of the sockets under <c>run/</c>. Default <c>/var/lib/gateway</c>.</summary>
+    public string StateDirectory { get; init; } = "/var/lib/gateway";
+
+    /// <summary><c>loops</c> or <c>kestrel</c>. Until the loops are built, Kestrel runs for both. Default <c>loops</c>.</summary>
+    public string Engine { get; init; } = "loops";
+
+    /// <summary>Environments, default environment, hand tuning.</summary>
+    public PlanningOptions Planning { get; init; } = new();
+
+    /// <summary>Addresses of the per-service ports.</summary>
+    public ListeningOptions Listening { get; init; } = new();
+
+    /// <summary>The admin address.</summary>
+    public AdminOptions Admin { get; init; } = new();
+
+    /// <summary>How the process ends.</summary>
+    public DrainOptions Drain { get; init; } = new();
+
+    /// <summary>How the process is replaced.</summary>
+    public UpgradeOptions Upgrade { get; init; } = new();
+
+    /// <summary>What is logged.</summary>
+    public LogOptions Log { get; init; } = new();
+
+    /// <summary>Client connections at a time. Default 50000; lowered to what the descriptor limit allows.</summary>
+    public int MaxConnections { get; init; } = 50000;
+}

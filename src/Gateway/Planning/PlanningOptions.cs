@@ -1,0 +1,44 @@
+using Gateway.Catalog;
+
+namespace Gateway.Planning;
+
+/// <summary>Where an environment is reached: the port rule and the host rule, with <c>{port}</c> and <c>{host}</c> in them.</summary>
+/// <param name="Name">The tag, compared without case.</param>
+/// <param name="Port">For example <c>{port}</c> or <c>1{port}</c>.</param>
+/// <param name="Host">For example <c>{host}</c> or <c>staging-{host}</c>.</param>
+public sealed record EnvironmentRule(string Name, string Port, string Host);
+
+/// <summary>A port that is not up for grabs, and whose it is: <c>admin</c>, <c>embedded catalog</c>.</summary>
+public sealed record ReservedPort(int Port, string Owner);
+
+/// <summary>One value a file gives to a service: a flattened key of a <c>services</c> entry.</summary>
+/// <param name="Key">For example <c>check.http</c>.</param>
+/// <param name="Value">As text.</param>
+/// <param name="Place">For example <c>gateway.yaml:31:5</c>.</param>
+public sealed record SettingEntry(string Key, string Value, string Place);
+
+/// <summary>Hand tuning of one service: <c>NAME</c>, or <c>NAME@ENV</c>.</summary>
+public sealed record ServiceSettings(string Name, string? Environment, EquatableArray<SettingEntry> Entries);
+
+/// <summary>Options of the planner.</summary>
+public sealed record PlanningOptions
+{
+    /// <summary>Environment of instances that carry no environment tag. Default <c>production</c>.</summary>
+    public string DefaultEnvironment { get; init; } = "production";
+
+    /// <summary>Known environments, in the order of the file.</summary>
+    public EquatableArray<EnvironmentRule> Environments { get; init; } =
+        [new("production", "{port}", "{host}"), new("staging", "1{port}", "staging-{host}")];
+
+    /// <summary>Ports of Gateway's own on the internal addresses; they always win.</summary>
+    public EquatableArray<ReservedPort> Reserved { get; init; }
+
+    /// <summary>Hand tuning from the file.</summary>
+    public EquatableArray<ServiceSettings> Services { get; init; }
+
+    /// <summary>Addresses that are this host, for finding destinations that are our own listeners (loops).</summary>
+    public EquatableArray<string> OwnAddresses { get; init; } = ["127.0.0.1", "::1", "localhost"];
+
+    /// <summary>Whether edge listeners exist; without them host tags are checked but make no routes.</summary>
+    public bool Edge { get; init; }
+}
