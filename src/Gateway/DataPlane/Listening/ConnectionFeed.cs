@@ -39,7 +39,7 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
     private readonly Channel<Queued> _queue = Channel.CreateBounded<Queued>(
         new BoundedChannelOptions(QueueLengthMax) { SingleReader = false, SingleWriter = false });
 
-    private readonly SocketConnectionContextFactory _transport;
+    private readonly SocketConnectionFactoryOptions _options;
     private readonly GatewayMetrics? _metrics;
     private readonly ILogger _logger;
     private int _bound;
@@ -56,7 +56,7 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
         EndPoint = new FeedEndPoint(name);
         _logger = logger;
         _metrics = metrics;
-        _transport = new SocketConnectionContextFactory(options ?? new SocketConnectionFactoryOptions(), logger);
+        _options = options ?? new SocketConnectionFactoryOptions();
     }
 
     /// <summary>What the server listens on.</summary>
@@ -74,7 +74,7 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
         }
 
         return Interlocked.Exchange(ref _bound, 1) == 0
-            ? ValueTask.FromResult<IConnectionListener>(new Listener(this))
+            ? ValueTask.FromResult<IConnectionListener>(new Listener(this, new SocketConnectionContextFactory(_options, _logger)))
             : throw new AddressInUseException($"feed '{EndPoint.Name}' is already bound");
     }
 
@@ -84,7 +84,7 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
     /// </summary>
     public void Accept(ListenerState? listener, Socket socket)
     {
-        Queued queued = new(listener, socket, listener?.Key.ToString() ?? EndPoint.Name);
+        Queued queued = new(listener, socket, listener?.Name ?? EndPoint.Name);
         listener?.ConnectionOpened();
         _metrics?.ConnectionOpened(queued.ListenerName, EndPoint.Name);
         if (!_queue.Writer.TryWrite(queued))
@@ -96,33 +96,6 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
 
             Drop(queued);
         }
-    }
-
-    private async ValueTask<ConnectionContext?> TakeAsync(CancellationToken cancel)
-    {
-        while (await _queue.Reader.WaitToReadAsync(cancel))
-        {
-            while (!_stopped && _queue.Reader.TryRead(out Queued queued))
-            {
-                try
-                {
-                    return new Connection(this, queued, _transport.Create(queued.Socket));
-                }
-                catch (Exception e)
-                {
-                    // The client may be gone already. Kestrel ends its accept loop for good on any exception, so none may leave.
-                    _logger.LogDebug(e, "feed {Feed}: connection lost before it was taken", EndPoint.Name);
-                    Drop(queued);
-                }
-            }
-
-            if (_stopped)
-            {
-                break;
-            }
-        }
-
-        return null;
     }
 
     private void Stop()
@@ -149,12 +122,36 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
 
     private readonly record struct Queued(ListenerState? Listener, Socket Socket, string ListenerName);
 
-    private sealed class Listener(ConnectionFeed feed) : IConnectionListener
+    private sealed class Listener(ConnectionFeed feed, SocketConnectionContextFactory transport) : IConnectionListener
     {
         public EndPoint EndPoint => feed.EndPoint;
 
-        public ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default) =>
-            feed.TakeAsync(cancellationToken);
+        public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
+        {
+            while (await feed._queue.Reader.WaitToReadAsync(cancellationToken))
+            {
+                while (!feed._stopped && feed._queue.Reader.TryRead(out Queued queued))
+                {
+                    try
+                    {
+                        return new Connection(feed, queued, transport.Create(queued.Socket));
+                    }
+                    catch (Exception e)
+                    {
+                        // The client may be gone already. Kestrel ends its accept loop for good on any exception, so none may leave.
+                        feed._logger.LogDebug(e, "feed {Feed}: connection lost before it was taken", feed.EndPoint.Name);
+                        feed.Drop(queued);
+                    }
+                }
+
+                if (feed._stopped)
+                {
+                    break;
+                }
+            }
+
+            return null;
+        }
 
         public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
         {
@@ -165,7 +162,7 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
         public ValueTask DisposeAsync()
         {
             feed.Stop();
-            feed._transport.Dispose();
+            transport.Dispose();
             return ValueTask.CompletedTask;
         }
     }
@@ -239,6 +236,7 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
             try
             {
                 await _inner.DisposeAsync();
+                await base.DisposeAsync();
             }
             finally
             {
