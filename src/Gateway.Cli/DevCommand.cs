@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using Gateway.Admin;
 using Gateway.Catalog;
+using Gateway.Configuration;
 using Gateway.Discovery.EmbeddedCatalog;
 using Gateway.Lifecycle;
 using Gateway.Observability;
@@ -56,11 +57,18 @@ internal static class DevCommand
         int catalog = Choose("the embedded catalog", 8500, p => [p]);
         int admin = Choose("the admin address", 9900, p => [p]);
 
-        GatewayOptions options = new()
+        ConfigurationResult loaded = GatewayConfiguration.LoadDev(
+            GatewayConfiguration.ProcessEnvironment(), [new ConfigurationOverride("stateDirectory", Path.GetFullPath(state), "--state")]);
+        if (loaded.Options is null)
+        {
+            await Console.Error.WriteLineAsync(string.Join('\n', loaded.Diagnostics));
+            return ExitCode.BadInput;
+        }
+
+        GatewayOptions options = loaded.Options with
         {
             Embedded = new EmbeddedCatalogOptions { Listen = new IPEndPoint(IPAddress.Loopback, catalog) },
             Admin = new AdminOptions { Listen = new IPEndPoint(IPAddress.Loopback, admin) },
-            StateDirectory = state,
             Drain = new DrainOptions { Grace = TimeSpan.Zero, Idle = TimeSpan.FromSeconds(0.5), Timeout = TimeSpan.FromSeconds(2) },
             Log = new LogOptions { AccessFile = null },
         };
@@ -70,7 +78,7 @@ internal static class DevCommand
         {
             foreach (Instance instance in demo.Instances(web, echo))
             {
-                await host.RegisterAsync(instance);
+                host.Register(instance);
             }
 
             await host.ServingAsync([web, 10_000 + web, echo]);

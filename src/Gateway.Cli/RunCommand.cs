@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
+using Gateway.Configuration;
 using Microsoft.Extensions.Logging;
 
 namespace Gateway.Cli;
@@ -22,23 +23,25 @@ internal static class RunCommand
                 return ExitCode.BadInput;
             }
 
-            string? file = parsed.GetValue(config), directory = parsed.GetValue(state);
-            GatewayConfiguration loaded = GatewayConfiguration.Load(file, directory);
-            if (loaded.Options is null)
+            string? file = parsed.GetValue(config);
+            List<ConfigurationOverride> switches = parsed.GetValue(state) is { } directory
+                ? [new ConfigurationOverride("stateDirectory", Path.GetFullPath(directory), "--state")]
+                : [];
+            ConfigurationResult Load() => GatewayConfiguration.Load(file, GatewayConfiguration.ProcessEnvironment(), switches);
+            ConfigurationResult loaded = Load();
+            foreach (Diagnostic finding in loaded.Diagnostics)
             {
-                await PrintErrors(loaded.Lines);
-                return ExitCode.BadInput;
+                await Console.Error.WriteLineAsync(finding.ToString());
             }
 
-            await PrintErrors(loaded.Lines);
-            return await RunAsync(loaded.Options, () => GatewayConfiguration.Load(file, directory), json: true, onServing: null);
+            return loaded.Options is null ? ExitCode.BadInput : await RunAsync(loaded.Options, Load, json: true, onServing: null);
         });
         return command;
     }
 
     /// <summary>Runs until a signal or <c>gateway stop</c>. <paramref name="onServing"/> runs once the process is up.</summary>
     public static async Task<int> RunAsync(
-        GatewayOptions options, Func<GatewayConfiguration>? reload, bool json, Func<GatewayHost, Task>? onServing)
+        GatewayOptions options, Func<ConfigurationResult>? reload, bool json, Func<GatewayHost, Task>? onServing)
     {
         using ILoggerFactory logs = LoggerFactory.Create(builder =>
         {
@@ -97,13 +100,5 @@ internal static class RunCommand
 
         await host.DrainAsync(hurry.Token);
         return ExitCode.Done;
-    }
-
-    private static async Task PrintErrors(IReadOnlyList<string> lines)
-    {
-        foreach (string line in lines)
-        {
-            await Console.Error.WriteLineAsync(line);
-        }
     }
 }

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using Gateway.Configuration;
 
 namespace Gateway.Cli;
 
@@ -46,7 +47,7 @@ internal sealed class SocketClient : IDisposable
     /// </summary>
     public static SocketClient Find(string? state, string? config)
     {
-        string? named = state ?? (config is null ? null : GatewayConfiguration.StateDirectoryOf(config))
+        string? named = state ?? (config is null ? null : StateDirectoryOf(config))
             ?? Environment.GetEnvironmentVariable("GATEWAY__STATEDIRECTORY");
         if (named is not null)
         {
@@ -80,6 +81,9 @@ internal sealed class SocketClient : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
+
+    private static string? StateDirectoryOf(string config) =>
+        GatewayConfiguration.Load(config, GatewayConfiguration.ProcessEnvironment()).Options?.StateDirectory;
 
     private static string PathOf(string stateDirectory) => Path.Combine(stateDirectory, "run", "gateway.sock");
 }

@@ -26,7 +26,7 @@ internal static class GatewayGauges
             control.Sources.Where(s => s.Status.LastContact is not null)
                 .Select(s => Of((clock.GetUtcNow() - s.Status.LastContact!.Value).TotalSeconds, ("source", s.Name))));
 
-        IEnumerable<Measurement<double>> Destinations(Func<DestinationView, double> value) => clusters.Views().SelectMany(c => c.Destinations.Select(d => Of(
+        IEnumerable<Measurement<double>> Destinations(Func<DestinationView, double> value) => clusters.View().SelectMany(c => c.Destinations.Select(d => Of(
             value(d), ("service", c.Service), ("environment", c.Environment), ("instance", d.Instance), ("address", d.Address))));
         metrics.Observe("gateway_destination_up", "1: takes new work.", counter: false, () => Destinations(d => d.Usable ? 1 : 0));
         metrics.Observe("gateway_destination_in_flight", "Requests and relays under way.", counter: false, () => Destinations(d => d.InFlight));

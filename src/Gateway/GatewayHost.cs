@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Reflection;
 using Gateway.Admin;
 using Gateway.Catalog;
+using Gateway.Configuration;
 using Gateway.Control;
 using Gateway.DataPlane.Balancing;
 using Gateway.DataPlane.Health;
@@ -26,6 +27,7 @@ namespace Gateway;
 public sealed class GatewayHost : IAsyncDisposable
 {
     private static readonly TimeSpan s_firstProbes = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_adminRetry = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(20);
 
     private readonly ILoggerFactory _logs;
@@ -52,7 +54,7 @@ public sealed class GatewayHost : IAsyncDisposable
     }
 
     /// <summary>Loads the configuration again for <see cref="ReloadAsync"/>; null: there is nothing to reload.</summary>
-    public Func<GatewayConfiguration>? Reloader { get; init; }
+    public Func<ConfigurationResult>? Reloader { get; init; }
 
     /// <summary>Sources of the embedding program, beside those that the options name.</summary>
     public IReadOnlyList<ICatalogSource> ExtraSources { get; init; } = [];
@@ -65,9 +67,9 @@ public sealed class GatewayHost : IAsyncDisposable
     public async Task StartAsync(CancellationToken cancel)
     {
         // 1. What needs no socket and may be refused.
-        if (StateDirectory.Prepare(_options.StateDirectory) is { } diagnostic)
+        if (StateDirectory.Prepare(_options.StateDirectory, "stateDirectory") is { } diagnostic)
         {
-            throw new GatewayStartException(diagnostic, badInput: true);
+            throw new GatewayStartException(diagnostic.ToString(), badInput: true);
         }
 
         InstanceLock held = InstanceLock.TryTake(_options.StateDirectory, out int? holder)
@@ -101,12 +103,13 @@ public sealed class GatewayHost : IAsyncDisposable
         try
         {
             parts.AccessLog.Reopen();
-            GatewayConfiguration loaded = Reloader();
+            ConfigurationResult loaded = Reloader();
+            string findings = string.Join('\n', loaded.Diagnostics);
             if (loaded.Options is null)
             {
-                parts.Control.Report("reload", [.. loaded.Problems]);
-                _log.LogError("reload refused, the running configuration stays:\n{Errors}", string.Join('\n', loaded.Lines));
-                return new CommandResult(false, "refused, the running configuration stays:\n" + string.Join('\n', loaded.Lines));
+                parts.Control.Report("reload", [.. loaded.Diagnostics.Select(Refused)]);
+                _log.LogError("reload refused, the running configuration stays:\n{Findings}", findings);
+                return new CommandResult(false, "refused, the running configuration stays:\n" + findings);
             }
 
             ReloadPlan reload = ReloadPlan.Between(_options, loaded.Options);
@@ -181,7 +184,7 @@ public sealed class GatewayHost : IAsyncDisposable
         parts.Http = new HttpLane(parts.Clusters, _clock, _logs, _metrics, parts.AccessLog, CdnLoopId());
         parts.Tcp = new TcpLane(parts.Clusters, _clock, LogOf("Tcp"), _metrics, parts.AccessLog);
         parts.Listeners = new ListenerSet(
-            _options.Listening, _clock, LogOf("Listening"), _metrics, parts.Http.Accept, parts.Tcp.Accept, MaxConnections(_options.MaxConnections));
+            _options.Listening, _clock, LogOf("Listening"), parts.Http.Accept, parts.Tcp.Accept, MaxConnections(_options.MaxConnections));
         await parts.Http.StartAsync(cancel);
 
         // 3. Our own sockets: the embedded catalog first, because a source hangs on it.
@@ -204,7 +207,7 @@ public sealed class GatewayHost : IAsyncDisposable
     {
         ILogger log = _logs.CreateLogger("Gateway.EmbeddedCatalog");
         ConnectionFeed feed = new("embedded", log);
-        OwnListener opened = parts.Listeners.OpenOwn("embedded catalog", options.Listen, feed.Accept);
+        OwnSocket opened = await parts.Listeners.OpenOwnAsync("embedded catalog", options.Listen, feed.Accept);
         if (opened.Problem is { } problem)
         {
             // The usual mistake: a Consul agent already answers there, and nobody told Gateway to use it.
@@ -241,8 +244,32 @@ public sealed class GatewayHost : IAsyncDisposable
         }
 
         // Taken or not permitted: a problem that is shown and retried, because traffic matters more than the page about it.
-        parts.Listeners.OpenOwn("admin", _options.Admin.Listen, feed.Accept);
+        _ = KeepAdminOpenAsync(parts, feed);
     }
+
+    private async Task KeepAdminOpenAsync(Parts parts, ConnectionFeed feed)
+    {
+        CancellationToken ended = parts.Ended;
+        while (!ended.IsCancellationRequested)
+        {
+            OwnSocket opened = await parts.Listeners.OpenOwnAsync("admin", _options.Admin.Listen, feed.Accept);
+            parts.Control.Report("admin", opened.Problem is { } problem ? [problem with { Place = $"admin.listen {problem.Place}" }] : []);
+            if (opened.Problem is null)
+            {
+                return;
+            }
+
+            await Task.Delay(s_adminRetry, _clock, ended).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private static Problem Refused(Diagnostic finding) => new()
+    {
+        Code = "reload-refused",
+        Place = finding.Place,
+        Value = finding.Message,
+        Now = "the running configuration stays; mend the file and reload again",
+    };
 
     private IEnumerable<ICatalogSource> SourcesOf(GatewayOptions options)
     {
@@ -267,7 +294,7 @@ public sealed class GatewayHost : IAsyncDisposable
     {
         parts.Control.Reconfigure(SettingsOf(@new));
         parts.Admin.Reconfigure(@new.Admin);
-        parts.Listeners.MaxConnections = MaxConnections(@new.MaxConnections);
+        parts.Listeners.Gate.Limit = MaxConnections(@new.MaxConnections);
         if (old.Listening != @new.Listening)
         {
             await parts.Listeners.ReconfigureAsync(@new.Listening);
@@ -308,16 +335,8 @@ public sealed class GatewayHost : IAsyncDisposable
         return new CommandResult(true, "draining");
     }
 
-    private static ControlSettings SettingsOf(GatewayOptions options)
-    {
-        List<Planning.ReservedPort> reserved = [new(options.Admin.Listen.Port, "admin")];
-        if (options.Embedded is { } embedded)
-        {
-            reserved.Add(new Planning.ReservedPort(embedded.Listen.Port, "embedded catalog"));
-        }
-
-        return new ControlSettings(options.Planning with { Reserved = [.. reserved], OwnAddresses = OwnAddresses.Of(options.Listening) }, options.PortGrace);
-    }
+    private static ControlSettings SettingsOf(GatewayOptions options) => new(
+        options.Planning with { Reserved = OwnPorts.Of(options), OwnAddresses = OwnAddresses.Of(options.Listening) }, options.PortGrace);
 
     /// <summary>min(configured, (descriptor limit − listeners − 500) / 2): each connection may need one to its destination.</summary>
     private static int MaxConnections(int configured) =>
@@ -332,6 +351,11 @@ public sealed class GatewayHost : IAsyncDisposable
     /// <summary>Everything that runs, in the order in which it was made; it ends in the opposite order.</summary>
     private sealed class Parts(InstanceLock held) : IAsyncDisposable
     {
+        private readonly CancellationTokenSource _ended = new();
+
+        /// <summary>Cancelled when it all ends.</summary>
+        public CancellationToken Ended => _ended.Token;
+
         public AccessLog AccessLog { get; set; } = null!;
 
         public HealthProber Prober { get; set; } = null!;
@@ -354,7 +378,8 @@ public sealed class GatewayHost : IAsyncDisposable
 
         public async ValueTask DisposeAsync()
         {
-            IAsyncDisposable?[] ending = [AdminSocket, Control, Listeners, Http, Admin, Embedded, Prober, AccessLog];
+            await _ended.CancelAsync();
+            IAsyncDisposable?[] ending = [AdminSocket, Control, Listeners, Http, Tcp, Admin, Embedded, Prober, AccessLog];
             foreach (IAsyncDisposable? part in ending)
             {
                 if (part is not null)

@@ -87,7 +87,7 @@ internal sealed class AdminApi(
     private StatusView Status()
     {
         ControlState state = control.State;
-        IReadOnlyList<ClusterView> all = clusters.Views();
+        IReadOnlyList<ClusterView> all = clusters.View();
         DateTimeOffset now = clock.GetUtcNow();
         return new StatusView
         {
@@ -107,7 +107,7 @@ internal sealed class AdminApi(
             HttpConnections = http.Connections,
             HttpRequests = http.Requests,
             TcpRelays = tcp.Relays,
-            MaxConnections = listeners.MaxConnections,
+            MaxConnections = listeners.Gate.Limit,
             Problems = control.Problems().Count,
             Sources = [.. control.Sources.Select(s => SourceOf(s, now))],
         };
@@ -129,7 +129,7 @@ internal sealed class AdminApi(
             .ToLookup(l => l.Cluster, l => l.Text, StringComparer.Ordinal);
         return
         [
-            .. clusters.Views()
+            .. clusters.View()
                 .GroupBy(c => c.Service, StringComparer.Ordinal)
                 .OrderBy(g => g.Key, StringComparer.Ordinal)
                 .Select(g => new ServiceView(g.Key, [.. g.Select(c => EnvironmentOf(c, reached))])),
@@ -206,11 +206,18 @@ internal sealed class AdminApi(
             Protocol = l.Plan.Protocol == ListenProtocol.Http ? "http" : "tcp",
             Service = l.Plan.Service,
             Environment = l.Plan.Environment,
-            State = l.Plan.Lingering ? "lingering" : l.StateText,
-            Addresses = [.. l.BoundText],
+            State = l.Plan.Lingering ? "lingering" : BindingText(l.Bindings),
+            Addresses = [.. l.Bindings.Where(b => b.IsBound).Select(b => b.EndPoint.ToString())],
             Connections = l.Connections,
         }),
     ];
+
+    private static string BindingText(IReadOnlyList<ListenerBinding> bindings) => bindings.Count(b => b.IsBound) switch
+    {
+        0 => "not bound",
+        int bound when bound < bindings.Count => "partly bound",
+        _ => "bound",
+    };
 
     private IReadOnlyList<ProblemView> Problems() =>
     [

@@ -117,7 +117,6 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
     private void Ended(Queued queued)
     {
         queued.Listener?.ConnectionClosed();
-        _metrics?.ConnectionClosed(queued.ListenerName, EndPoint.Name);
     }
 
     private readonly record struct Queued(ListenerState? Listener, Socket Socket, string ListenerName);
