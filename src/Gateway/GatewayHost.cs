@@ -113,11 +113,12 @@ public sealed class GatewayHost : IAsyncDisposable
                 return new CommandResult(false, "refused, the running configuration stays:\n" + findings);
             }
 
-            ReloadPlan reload = ReloadPlan.Between(_options, loaded.Options);
-            parts.Control.Report("reload", [.. reload.Problems]);
-            await ApplyAsync(parts, _options, reload.Options);
-            _options = reload.Options;
-            string text = reload.Lines.Count == 0 ? "reloaded, nothing changed" : "reloaded:\n" + string.Join('\n', reload.Lines);
+            ConfigurationDiff diff = ConfigurationDiff.Between(_options, loaded.Options);
+            parts.Control.Report("reload", [.. diff.Kept.Select(NeedsUpgrade)]);
+            await ApplyAsync(parts, _options, diff.Options);
+            _options = diff.Options;
+            string[] lines = [.. loaded.Diagnostics.Select(d => d.ToString()), .. diff.Lines()];
+            string text = lines.Length == 0 ? "reloaded, nothing changed" : "reloaded:\n" + string.Join('\n', lines);
             _log.LogInformation("{Reload}", text);
             return new CommandResult(true, text);
         }
@@ -269,6 +270,14 @@ public sealed class GatewayHost : IAsyncDisposable
             await Task.Delay(s_adminRetry, _clock, ended).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
+
+    private static Problem NeedsUpgrade(ChangedValue change) => new()
+    {
+        Code = "needs-upgrade",
+        Place = change.Key,
+        Value = change.New,
+        Now = $"{change.Old} stays in force until the process is replaced",
+    };
 
     private static Problem Refused(Diagnostic finding) => new()
     {

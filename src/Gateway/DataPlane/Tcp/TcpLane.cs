@@ -146,7 +146,6 @@ internal sealed class TcpLane : IAsyncDisposable
             relay.Client.Dispose();
             _relays.TryRemove(relay, out _);
             relay.Listener.ConnectionClosed();
-            _metrics.ConnectionClosed(relay.Listener.Name, "tcp");
             CountBytes(relay);
             Record(relay, served);
         }
@@ -168,8 +167,6 @@ internal sealed class TcpLane : IAsyncDisposable
             DestinationPlan plan = target.Plan;
             served.Retries = tried.Length;
             served.Destination = plan;
-            string instance = plan.Instance.ToString();
-            _metrics.DestinationRequest(relay.Plan.Service, relay.Plan.Environment, instance);
             target.Begin();
             try
             {
@@ -211,7 +208,8 @@ internal sealed class TcpLane : IAsyncDisposable
                 return;
             }
 
-            _metrics.DestinationRetry(relay.Plan.Service, relay.Plan.Environment, instance, served.Reason);
+            target.RetriedAway();
+            _metrics.DestinationRetry(relay.Plan.Service, relay.Plan.Environment, served.Reason);
         }
     }
 
