@@ -42,9 +42,6 @@ internal sealed class Exchange
     /// <summary>The port it came in on.</summary>
     public ListenerState Listener => Connection.Listener;
 
-    /// <summary>Name of the listener in records and metrics.</summary>
-    public string ListenerLabel { get; set; } = "";
-
     /// <summary>Target as received.</summary>
     public string RawTarget { get; private set; } = "";
 
@@ -105,7 +102,7 @@ internal sealed class Exchange
         Context.Initialize(features);
         Connection = features.Get<LaneConnection>() ?? throw new InvalidOperationException("a request without a connection");
         RawTarget = features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
-        (PathAndQuery, ListenerLabel, RequestId) = ("/", "", "");
+        (PathAndQuery, RequestId) = ("/", "");
         (Target, Cluster, Attempt, RequestBody, Reason, HeadTimer) = (null, null, null, null, null, null);
         (Charged, IsTunnel, WantsTunnel) = (false, false, false);
         (AttemptBegan, HeadAt, Retries) = (0, 0, 0);
@@ -186,7 +183,7 @@ internal sealed class Exchange
             Client = Context.Connection.RemoteIpAddress is { } ip
                 ? new IPEndPoint(ip, Context.Connection.RemotePort)
                 : null,
-            Listener = ListenerLabel,
+            Listener = Listener.Name,
             Service = Cluster?.Service ?? "",
             Environment = Cluster?.Environment ?? "",
             Destination = destination?.Instance ?? "",

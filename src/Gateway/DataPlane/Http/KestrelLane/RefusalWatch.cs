@@ -50,7 +50,6 @@ internal sealed class RefusalWatch(RequestRecords records, TimeProvider clock, I
         int status = (features.Get<IBadRequestExceptionFeature>()?.Error as BadHttpRequestException)?.StatusCode ?? 400;
         Reason reason = Reason.Refused(status);
         string id = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
-        string listener = connection.Listener.Key.ToString();
         IHttpResponseFeature? response = features.Get<IHttpResponseFeature>();
         if (response is { HasStarted: false })
         {
@@ -69,7 +68,7 @@ internal sealed class RefusalWatch(RequestRecords records, TimeProvider clock, I
         {
             Started = clock.GetUtcNow(),
             Client = connection.Client,
-            Listener = listener,
+            Listener = connection.Listener.Name,
             Service = connection.Listener.Plan.Service,
             Environment = connection.Listener.Plan.Environment,
             Destination = "",

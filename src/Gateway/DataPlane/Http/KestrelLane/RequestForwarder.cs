@@ -41,7 +41,6 @@ internal sealed class RequestForwarder(
         HttpContext context = exchange.Context;
         HttpRequest request = context.Request;
         ListenerRoutes? listener = routes.Find(exchange.Listener.Key);
-        exchange.ListenerLabel = listener?.Label ?? exchange.Listener.Key.ToString();
         exchange.WantsTunnel = WantsTunnel(context);
 
         // 1. Requests that are not for a service.
@@ -130,7 +129,8 @@ internal sealed class RequestForwarder(
                 exchange.Retries++;
                 destination.RetriedAway();
                 metrics.DestinationRetry(
-                    exchange.Cluster!.Service, exchange.Cluster.Environment, failure.Reason.Code);
+                    exchange.Cluster!.Service, exchange.Cluster.Environment, DestinationLabels.Of(destination.Plan).Instance,
+                    failure.Reason.Code);
 
                 // YARP refuses a response that somebody has touched, and it has left its own status there.
                 context.Response.Clear();
@@ -160,6 +160,7 @@ internal sealed class RequestForwarder(
         }
 
         destination.Begin();
+        metrics.DestinationRequest(exchange.Cluster.Service, exchange.Cluster.Environment, labels.Instance);
         try
         {
             ForwarderError error = await forwarder.SendAsync(
@@ -177,7 +178,7 @@ internal sealed class RequestForwarder(
                 if (logger.IsEnabled(LogLevel.Debug))
                 {
                     logger.LogDebug(
-                        "{Listener}: {Method} {Target} to {Instance} at {Address}: {Reason}", exchange.ListenerLabel,
+                        "{Listener}: {Method} {Target} to {Instance} at {Address}: {Reason}", exchange.Listener.Name,
                         context.Request.Method, exchange.RawTarget, labels.Instance, labels.EndPoint, failure.Reason.Code);
                 }
             }

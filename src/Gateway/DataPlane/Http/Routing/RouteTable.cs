@@ -10,9 +10,8 @@ internal sealed record RouteTarget(ClusterState Cluster, RetryBudget Budget);
 
 /// <summary>The routes of one listener.</summary>
 /// <param name="Key">The listener.</param>
-/// <param name="Label">Its name in records and metrics.</param>
 /// <param name="Hosts">Host and path → target.</param>
-internal sealed record ListenerRoutes(ListenerKey Key, string Label, HostTable<RouteTarget> Hosts);
+internal sealed record ListenerRoutes(ListenerKey Key, HostTable<RouteTarget> Hosts);
 
 /// <summary>
 /// Every route, by listener. In: plans; out: for a listener, host and path the target. Immutable: an apply makes another table that
@@ -89,7 +88,7 @@ internal sealed class RouteTable
                 ?? throw new InvalidOperationException($"route '{route.Id}' leads to cluster '{route.Cluster}', which does not exist")));
         }
 
-        return built.Count == 0 ? null : new ListenerRoutes(key, key.ToString(), new HostTable<RouteTarget>(built));
+        return built.Count == 0 ? null : new ListenerRoutes(key, new HostTable<RouteTarget>(built));
     }
 
     private static ReadOnlySpan<RoutePlan> RoutesOf(ReadOnlySpan<RoutePlan> sorted, ListenerKey key)

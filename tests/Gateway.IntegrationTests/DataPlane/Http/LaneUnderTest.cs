@@ -1,0 +1,164 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Net.Sockets;
+using Gateway.Catalog;
+using Gateway.DataPlane.Balancing;
+using Gateway.DataPlane.Http;
+using Gateway.DataPlane.Listening;
+using Gateway.Observability;
+using Gateway.Planning;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Gateway.IntegrationTests.DataPlane.Http;
+
+/// <summary>An HTTP lane with one port on loopback, one cluster, and nobody who probes.</summary>
+internal sealed class LaneUnderTest : IAsyncDisposable
+{
+    public const string LoopId = "gateway-under-test";
+
+    private readonly Socket _socket;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Task _accepting;
+
+    private LaneUnderTest(ClusterPlan cluster, TimeProvider clock)
+    {
+        Clusters = new ClusterTable();
+        Lane = new HttpLane(
+            Clusters, clock, NullLoggerFactory.Instance, new GatewayMetrics(), new AccessLog(), LoopId, record => Records.Add(record));
+        _socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        _socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        _socket.Listen(512);
+        Port = ((IPEndPoint)_socket.LocalEndPoint!).Port;
+        ListenerPlan listener = new()
+        {
+            Key = new ListenerKey(ListenerKey.Internal, Port),
+            Protocol = ListenProtocol.Http,
+            Service = cluster.Service,
+            Environment = cluster.Environment,
+            Cluster = cluster.Id,
+        };
+        Listener = new ListenerState(listener);
+        Plan = new Plan
+        {
+            Listeners = [listener],
+            Clusters = [cluster],
+            Routes = [new RoutePlan { Listener = listener.Key, Host = "*", Cluster = cluster.Id }],
+        };
+        Clusters.Publish([cluster], []);
+        Lane.PublishRoutes(Plan, new PlanDiff { ListenersAdded = [listener], ClustersAdded = [cluster], RoutesAdded = [.. Plan.Routes] });
+        _accepting = AcceptAsync();
+    }
+
+    public HttpLane Lane { get; }
+
+    public ClusterTable Clusters { get; }
+
+    public ListenerState Listener { get; }
+
+    public Plan Plan { get; private set; }
+
+    public int Port { get; }
+
+    public ConcurrentBag<AccessRecord> Records { get; } = [];
+
+    public Uri Url => new($"http://127.0.0.1:{Port}");
+
+    public static async Task<LaneUnderTest> StartAsync(ClusterPlan cluster, TimeProvider? clock = null)
+    {
+        LaneUnderTest lane = new(cluster, clock ?? TimeProvider.System);
+        await lane.Lane.StartAsync(CancellationToken.None);
+        return lane;
+    }
+
+    public static Task<LaneUnderTest> StartAsync(params IPEndPoint[] destinations) => StartAsync(Cluster(destinations));
+
+    public static ClusterPlan Cluster(params IPEndPoint[] destinations) => new()
+    {
+        Id = "web@production",
+        Service = "web",
+        Environment = "production",
+        Check = new CheckPlan { Kind = CheckKind.None },
+        Destinations = [.. destinations.Select((end, i) => new DestinationPlan
+        {
+            Instance = new InstanceKey("n1", $"web-{i}"),
+            Address = end.Address.ToString(),
+            Port = end.Port,
+        })],
+    };
+
+    /// <summary>A port that refuses: bound, never listening.</summary>
+    public static IPEndPoint Refusing(out Socket holder)
+    {
+        holder = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        holder.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        return (IPEndPoint)holder.LocalEndPoint!;
+    }
+
+    public void Change(ClusterPlan cluster)
+    {
+        Change<ClusterPlan> change = new(Plan.Clusters[0], cluster);
+        Plan = Plan with { Clusters = [cluster] };
+        Clusters.Publish([], [change]);
+        Lane.PublishRoutes(Plan, new PlanDiff { ClustersChanged = [change] });
+    }
+
+    public void Publish(Plan plan, PlanDiff diff)
+    {
+        Plan = plan;
+        Clusters.Publish(diff.ClustersAdded, diff.ClustersChanged);
+        Lane.PublishRoutes(plan, diff);
+        Clusters.Retire(diff.ClustersRemoved);
+    }
+
+    public Task<RawConnection> ConnectAsync() => RawConnection.OpenAsync(Port);
+
+    public async Task<AccessRecord> RecordAsync(Func<AccessRecord, bool>? which = null)
+    {
+        await EventuallyHttp.HoldsAsync(() => Records.Any(which ?? (_ => true)), "a record is written");
+        return Records.First(which ?? (_ => true));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await _accepting;
+        _socket.Dispose();
+        await Lane.DisposeAsync();
+        _stop.Dispose();
+    }
+
+    private async Task AcceptAsync()
+    {
+        try
+        {
+            while (true)
+            {
+                Lane.Accept(Listener, await _socket.AcceptAsync(_stop.Token));
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+}
+
+/// <summary>Polls until a deadline, which GATEWAY_TEST_STRETCH stretches.</summary>
+internal static class EventuallyHttp
+{
+    public static TimeSpan Deadline { get; } = TimeSpan.FromSeconds(
+        15 * (double.TryParse(Environment.GetEnvironmentVariable("GATEWAY_TEST_STRETCH"), out double factor) ? factor : 1));
+
+    public static async Task HoldsAsync(Func<bool> condition, string what)
+    {
+        using CancellationTokenSource deadline = new(Deadline);
+        while (!condition())
+        {
+            if (deadline.IsCancellationRequested)
+            {
+                Assert.Fail($"not within {Deadline}: {what}");
+            }
+
+            await Task.Delay(5);
+        }
+    }
+}
