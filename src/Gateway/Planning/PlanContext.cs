@@ -5,6 +5,9 @@ namespace Gateway.Planning;
 /// <summary>What one set of options comes down to, worked out once for all services.</summary>
 internal sealed class PlanContext
 {
+    /// <summary>An instance's environments are one 64-bit mask.</summary>
+    public const int EnvironmentsMax = 64;
+
     private readonly List<Problem> _problems = [];
 
     public PlanContext(PlanningOptions options)
@@ -16,15 +19,15 @@ internal sealed class PlanContext
         {
             // A cluster id is SERVICE@ENV or SERVICE@ENV:PORT, and services are called anything: only because no environment has
             // an @ or a : in its name, no two clusters can have the same id.
-            if (!IsName(rule.Name))
+            if (!IsName(rule.Name) || environments.Count == EnvironmentsMax)
             {
                 _problems.Add(new Problem
                 {
                     Code = ProblemCodes.EnvironmentUnknown,
                     Place = "environments",
                     Value = rule.Name,
-                    Allowed = "a name of letters, digits, - and _",
-                    Now = "environment ignored; rename it",
+                    Allowed = $"a name of letters, digits, - and _; {EnvironmentsMax} environments at most",
+                    Now = "environment ignored; rename or remove it",
                 });
             }
             else if (byName.TryAdd(rule.Name, environments.Count))
@@ -34,6 +37,7 @@ internal sealed class PlanContext
         }
 
         Environments = environments;
+        PortRules = [.. environments.Select(e => new PortRule(e.Port))];
         EnvironmentNames = string.Join(", ", environments.Select(e => e.Name));
         DefaultEnvironment = byName.GetValueOrDefault(options.DefaultEnvironment, -1);
         EnvironmentIndexes = byName;
@@ -51,6 +55,9 @@ internal sealed class PlanContext
 
     /// <summary>Environments in the order of the file, each name once.</summary>
     public IReadOnlyList<EnvironmentRule> Environments { get; }
+
+    /// <summary>Their port rules, ready to use.</summary>
+    public IReadOnlyList<PortRule> PortRules { get; }
 
     /// <summary>Their names, for messages.</summary>
     public string EnvironmentNames { get; }

@@ -20,8 +20,14 @@ internal sealed class Claim
     /// <summary>Whether the environment has an instance. Only then does anybody miss a port that cannot open.</summary>
     public required bool Populated { get; init; }
 
-    /// <summary>The tag that asks for it.</summary>
-    public required string Tag { get; init; }
+    /// <summary>The listen tag that asks for it; without meaning for a host.</summary>
+    public ListenTag Listen { get; init; }
+
+    /// <summary>The host tag that asks for it; null for a port.</summary>
+    public HostTag? Host { get; init; }
+
+    /// <summary>The tag that asks for it, in its one spelling.</summary>
+    public string Tag => Host?.Text ?? Listen.Text;
 
     /// <summary>The first instance that carries the tag.</summary>
     public required InstanceKey Carrier { get; init; }
@@ -43,17 +49,31 @@ internal sealed class ServiceClaims
     public required ulong Seniority { get; init; }
 
     /// <summary>Wanted ports, by environment and port.</summary>
-    public required Claim[] Ports { get; init; }
+    public Claim[] Ports { get; init; } = [];
 
     /// <summary>Wanted hosts, by environment, host and prefix.</summary>
-    public required Claim[] Hosts { get; init; }
+    public Claim[] Hosts { get; init; } = [];
 
     /// <summary>Clusters behind the claims; only those behind a claim that is granted are planned.</summary>
-    public required ClusterPlan[] Clusters { get; init; }
+    public ClusterPlan[] Clusters { get; init; } = [];
 
     /// <summary>What is wrong, in no order.</summary>
     public required IReadOnlyList<Problem> Problems { get; init; }
 
     /// <summary>Ports at which instances are registered on our own addresses: loops, if we listen there.</summary>
-    public required IReadOnlyCollection<int> OwnPorts { get; init; }
+    public IReadOnlyCollection<int> OwnPorts { get; init; } = [];
+
+    /// <summary>Puts this service's name under its claims.</summary>
+    public void Sign()
+    {
+        foreach (Claim claim in Ports)
+        {
+            claim.By = this;
+        }
+
+        foreach (Claim claim in Hosts)
+        {
+            claim.By = this;
+        }
+    }
 }

@@ -26,8 +26,11 @@ internal sealed class InstanceDraft(Instance instance)
 {
     public Instance Instance { get; } = instance;
 
-    /// <summary>Environments that its tags name, as indexes into the options; after the draft is done, those it is a member of.</summary>
-    public List<int> Environments { get; } = [];
+    /// <summary>Environments it is a member of, a bit per index in the options.</summary>
+    public ulong Environments { get; set; }
+
+    /// <summary>Whether it is a member of an environment.</summary>
+    public bool IsIn(int environment) => (Environments & (1UL << environment)) != 0;
 
     /// <summary>Values by slot, Meta below tags; null when it says nothing at all.</summary>
     public string?[]? Values { get; set; }
@@ -49,10 +52,12 @@ internal sealed class InstanceDraft(Instance instance)
 internal sealed class ServiceDraft
 {
     private readonly PlanContext _context;
-    private readonly Dictionary<(string Host, string Prefix), HostTag> _hosts = [];
-    private readonly HashSet<(int Port, ListenProtocol Protocol)> _listenSeen = [];
-    private readonly List<ListenTag> _listens = [];
-    private readonly HashSet<Problem> _problems = [];
+
+    // Most services have one listen tag and nothing wrong with them: what they do not need is not made.
+    private readonly List<ListenTag> _listens = new(1);
+    private Dictionary<(string Host, string Prefix), HostTag>? _hosts;
+    private HashSet<(int Port, ListenProtocol Protocol)>? _listenSeen;
+    private HashSet<Problem>? _problems;
     private bool _ours;
 
     /// <summary>Reads every instance.</summary>
@@ -64,6 +69,7 @@ internal sealed class ServiceDraft
     {
         _context = context;
         Service = service;
+        Instances = new List<InstanceDraft>(instances.Count);
         foreach (InstanceDraft instance in Sorted(instances))
         {
             ReadTags(instance);
@@ -78,30 +84,37 @@ internal sealed class ServiceDraft
 
         JudgeEnvironments();
         JudgeAddresses();
-        _listens.Sort(static (a, b) => a.Port != b.Port ? a.Port.CompareTo(b.Port) : a.Protocol.CompareTo(b.Protocol));
+        if (_listens.Count > 1)
+        {
+            _listens.Sort(static (a, b) => a.Port != b.Port ? a.Port.CompareTo(b.Port) : a.Protocol.CompareTo(b.Protocol));
+        }
+
+        if (_hosts is not null)
+        {
+            Hosts = [.. _hosts.Values.OrderBy(h => h.Host, StringComparer.Ordinal).ThenBy(h => h.Prefix, StringComparer.Ordinal)];
+        }
     }
 
     /// <summary>Name of the service.</summary>
     public string Service { get; }
 
     /// <summary>Instances by identity, each once.</summary>
-    public List<InstanceDraft> Instances { get; } = [];
+    public List<InstanceDraft> Instances { get; }
 
     /// <summary>Listen tags by port, HTTP first.</summary>
     public IReadOnlyList<ListenTag> Listens => _listens;
 
     /// <summary>Host tags by host and prefix.</summary>
-    public IEnumerable<HostTag> Hosts =>
-        _hosts.Values.OrderBy(h => h.Host, StringComparer.Ordinal).ThenBy(h => h.Prefix, StringComparer.Ordinal);
+    public IReadOnlyList<HostTag> Hosts { get; } = [];
 
     /// <summary>Whether anybody asked for anything.</summary>
-    public bool AsksForNothing => _listens.Count == 0 && _hosts.Count == 0;
+    public bool AsksForNothing => _listens.Count == 0 && _hosts is null;
 
     /// <summary>What is wrong so far.</summary>
-    public IReadOnlyCollection<Problem> Problems => _problems;
+    public IReadOnlyCollection<Problem> Problems => _problems ?? (IReadOnlyCollection<Problem>)[];
 
     /// <summary>Adds a problem of the service or of one instance.</summary>
-    public void Report(string code, InstanceKey? instance, string place, string? value, string? allowed, string now) => _problems.Add(
+    public void Report(string code, InstanceKey? instance, string place, string? value, string? allowed, string now) => (_problems ??= []).Add(
         new Problem
         {
             Code = code,
@@ -159,19 +172,11 @@ internal sealed class ServiceDraft
             switch (tag.Kind)
             {
                 case TagKind.Environment:
-                    if (!draft.Environments.Contains(tag.Environment))
-                    {
-                        draft.Environments.Add(tag.Environment);
-                    }
-
+                    draft.Environments |= 1UL << tag.Environment;
                     break;
                 case TagKind.Listen:
                     _ours = true;
-                    if (_listenSeen.Add((tag.Port, tag.Protocol)))
-                    {
-                        _listens.Add(new ListenTag(tag.Port, tag.Protocol, draft.Instance.Key));
-                    }
-
+                    AddListen(tag, draft);
                     break;
                 case TagKind.Host:
                     _ours = true;
@@ -191,8 +196,34 @@ internal sealed class ServiceDraft
         }
     }
 
+    private void AddListen(Tag tag, InstanceDraft draft)
+    {
+        // One after the other while there are few; 10,000 tags on one service need better.
+        if (_listenSeen is null)
+        {
+            foreach (ListenTag known in _listens)
+            {
+                if (known.Port == tag.Port && known.Protocol == tag.Protocol)
+                {
+                    return;
+                }
+            }
+
+            if (_listens.Count == 8)
+            {
+                _listenSeen = [.. _listens.Select(l => (l.Port, l.Protocol))];
+            }
+        }
+
+        if (_listenSeen?.Add((tag.Port, tag.Protocol)) ?? true)
+        {
+            _listens.Add(new ListenTag(tag.Port, tag.Protocol, draft.Instance.Key));
+        }
+    }
+
     private void AddHost(Tag tag, InstanceDraft draft)
     {
+        _hosts ??= [];
         if (!_hosts.TryGetValue((tag.Host, tag.Prefix), out HostTag? host))
         {
             _hosts[(tag.Host, tag.Prefix)] = host = new HostTag(tag.Host, tag.Prefix);
@@ -264,12 +295,11 @@ internal sealed class ServiceDraft
 
     private void JudgeEnvironments()
     {
-        bool someNameOne = Instances.Exists(i => i.Environments.Count > 0);
+        bool someNameOne = Instances.Exists(i => i.Environments != 0);
         foreach (InstanceDraft draft in Instances)
         {
-            if (draft.Environments.Count > 0)
+            if (draft.Environments != 0)
             {
-                draft.Environments.Sort();
                 continue;
             }
 
@@ -300,7 +330,7 @@ internal sealed class ServiceDraft
             }
             else
             {
-                draft.Environments.Add(_context.DefaultEnvironment);
+                draft.Environments = 1UL << _context.DefaultEnvironment;
             }
         }
     }

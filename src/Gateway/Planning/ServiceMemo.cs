@@ -5,7 +5,7 @@ namespace Gateway.Planning;
 /// <summary>One service of the input: what every catalog says of it, and what follows from that.</summary>
 internal sealed class MemoEntry(Service[] facts, ServiceClaims claims)
 {
-    private readonly Dictionary<string, ClusterPlan> _lingering = new(StringComparer.Ordinal);
+    private Dictionary<string, ClusterPlan>? _lingering;
     private int[] _loopPorts = [];
     private ClusterPlan[] _withoutLoops = [];
     private List<Problem> _loopProblems = [];
@@ -52,6 +52,7 @@ internal sealed class MemoEntry(Service[] facts, ServiceClaims claims)
     /// <summary>The cluster of a lingering listener of this service.</summary>
     public ClusterPlan Lingering(ServiceReader reader, ListenerPlan listener)
     {
+        _lingering ??= new Dictionary<string, ClusterPlan>(StringComparer.Ordinal);
         if (!_lingering.TryGetValue(listener.Cluster, out ClusterPlan? cluster))
         {
             _lingering[listener.Cluster] = cluster = reader.ReadLingering(listener, InstancesOf(Facts));

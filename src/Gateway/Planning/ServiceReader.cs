@@ -11,36 +11,36 @@ internal sealed class ServiceReader(PlanContext context)
 {
     private static readonly ListenerKey Edge = new("edge", 0);
 
+    // Scratch for one cluster at a time; 10,000 services would otherwise make 40,000 of each.
+    private readonly List<InstanceDraft> _members = [];
+    private readonly string?[] _slots = new string?[ClusterSettings.Slots];
+
     /// <summary>Reads a service. Parts that equal those of <paramref name="before"/> are the same objects as there.</summary>
     public ServiceClaims Read(string service, IReadOnlyList<Instance> instances, ServiceClaims? before)
     {
         ServiceDraft draft = new(context, service, instances);
-        List<ClusterPlan> clusters = [];
-        List<Claim> ports = [];
-        List<Claim> hosts = [];
-        if (!draft.AsksForNothing)
+        if (draft.AsksForNothing)
         {
-            IReadOnlyList<ListenTag> listens = OwnPortOnly(draft);
-            int[] split = SplitPorts(draft, listens);
-            Dictionary<HostTag, int>? hostPorts = split.Length > 0 ? HostPorts(draft, listens, split) : null;
-            for (int e = 0; e < context.Environments.Count; e++)
-            {
-                ClaimIn(e, draft, listens, split, hostPorts, clusters, ports, hosts);
-            }
+            return new ServiceClaims { Service = service, Seniority = Seniority(draft), Problems = [.. draft.Problems] };
+        }
+
+        ServiceWishes wishes = new(draft);
+        for (int e = 0; e < context.Environments.Count; e++)
+        {
+            ClaimIn(e, wishes);
         }
 
         ServiceClaims claims = new()
         {
             Service = service,
             Seniority = Seniority(draft),
-            Clusters = before is null ? [.. clusters] : Reuse.Clusters(clusters, before.Clusters),
-            Ports = [.. ports],
-            Hosts = [.. hosts],
+            Clusters = before is null ? [.. wishes.Clusters] : Reuse.Clusters(wishes.Clusters, before.Clusters),
+            Ports = [.. wishes.Ports],
+            Hosts = [.. wishes.Hosts],
             Problems = [.. draft.Problems],
             OwnPorts = OwnPorts(draft),
         };
-        Array.ForEach(claims.Ports, c => c.By = claims);
-        Array.ForEach(claims.Hosts, c => c.By = claims);
+        claims.Sign();
         if (before is not null)
         {
             Reuse.Claims([.. claims.Ports, .. claims.Hosts], [.. before.Ports, .. before.Hosts]);
@@ -60,7 +60,7 @@ internal sealed class ServiceReader(PlanContext context)
             && Units.TryPort(listener.Cluster.AsSpan(whole.Length + 1), out int port) ? port : 0;
         ServiceDraft draft = new(context, listener.Service, instances, anyway: true);
         List<InstanceDraft> members = context.EnvironmentIndexes.TryGetValue(listener.Environment, out int e)
-            ? draft.Instances.FindAll(i => i.Environments.Contains(e) && (split == 0 || i.IdPort == split))
+            ? draft.Instances.FindAll(i => i.IsIn(e) && (split == 0 || i.IdPort == split))
             : [];
         return Cluster(draft, listener.Environment, members, listener.Cluster, listener.Protocol);
     }
@@ -117,143 +117,76 @@ internal sealed class ServiceReader(PlanContext context)
         return ports ?? (IReadOnlyCollection<int>)[];
     }
 
-    // T6, B8: registrators call the parts of a service with several ports name-3000 and name-3010 and give both all tags. Each
-    // takes its own port. A name that ends in something else (api2, node-18) is just a name.
-    private static IReadOnlyList<ListenTag> OwnPortOnly(ServiceDraft draft)
-    {
-        int dash = draft.Service.LastIndexOf('-');
-        if (DistinctPorts(draft.Listens) < 2
-            || dash <= 0
-            || !Units.TryPort(draft.Service.AsSpan(dash + 1), out int own)
-            || !draft.Listens.Any(l => l.Port == own))
-        {
-            return draft.Listens;
-        }
-
-        return [.. draft.Listens.Where(l => l.Port == own)];
-    }
-
-    // T7: with an explicit SERVICE_NAME both ports of a program become instances of one service. The registrators' ids tell them
-    // apart, but only if every one of them does; anything else would take instances away from a service that works.
-    private static int[] SplitPorts(ServiceDraft draft, IReadOnlyList<ListenTag> listens)
-    {
-        if (DistinctPorts(listens) < 2)
-        {
-            return [];
-        }
-
-        int[] ports = [.. listens.Select(l => l.Port).Distinct()];
-        HashSet<int> known = [.. ports];
-        return draft.Instances.TrueForAll(i => known.Contains(i.IdPort)
-            || i.Instance.ServiceId.EndsWith(":udp", StringComparison.OrdinalIgnoreCase)) ? ports : [];
-    }
-
-    // Which of the split ports serves a host: the lowest HTTP port whose instances carry the tag.
-    private static Dictionary<HostTag, int> HostPorts(ServiceDraft draft, IReadOnlyList<ListenTag> listens, int[] split)
-    {
-        HashSet<int> http = [.. listens.Where(l => l.Protocol == ListenProtocol.Http).Select(l => l.Port)];
-        Dictionary<HostTag, int> ports = [];
-        foreach (HostTag host in draft.Hosts)
-        {
-            HashSet<int> carried = [.. host.Carriers.Select(c => c.IdPort).Where(p => p != 0)];
-            int[] candidates = [.. carried.Where(http.Contains).Order()];
-            int port = candidates.Length > 0 ? candidates[0] : carried.Count > 0 ? carried.Min() : split[0];
-            ports[host] = port;
-            if (candidates.Length > 1)
-            {
-                draft.Report(ProblemCodes.HostAmbiguous, host.Carriers[0].Instance.Key, "tag", host.Text,
-                    "a host tag on the instances of one port",
-                    string.Create(CultureInfo.InvariantCulture, $"the host leads to the instances of port {port}; name it per port"));
-            }
-        }
-
-        return ports;
-    }
-
-    private static int DistinctPorts(IReadOnlyList<ListenTag> listens)
-    {
-        int distinct = 0;
-        for (int i = 0; i < listens.Count; i++)
-        {
-            distinct += i == 0 || listens[i].Port != listens[i - 1].Port ? 1 : 0;
-        }
-
-        return distinct;
-    }
-
     private static string Id(string service, string environment, int split) => split == 0
         ? $"{service}@{environment}"
         : string.Create(CultureInfo.InvariantCulture, $"{service}@{environment}:{split}");
 
-    private void ClaimIn(
-        int e,
-        ServiceDraft draft,
-        IReadOnlyList<ListenTag> listens,
-        int[] split,
-        Dictionary<HostTag, int>? hostPorts,
-        List<ClusterPlan> clusters,
-        List<Claim> ports,
-        List<Claim> hosts)
+    // What a service asks for in one environment. A cluster is made with the first claim that leads to it.
+    private void ClaimIn(int e, ServiceWishes wishes)
     {
+        ServiceDraft draft = wishes.Draft;
         EnvironmentRule rule = context.Environments[e];
-        List<InstanceDraft> members = draft.Instances.FindAll(i => i.Environments.Contains(e));
-        bool populated = members.Exists(i => !i.Out);
-        bool edge = context.Options.Edge;
-
-        // 1. Clusters: one, or one per port where instances are split. Without a listener or a route there is none.
-        Dictionary<int, int> clusterOf = [];
-        if (listens.Count > 0 || edge)
+        _members.Clear();
+        bool populated = false;
+        foreach (InstanceDraft instance in draft.Instances)
         {
-            foreach (int port in split.Length > 0 ? split : [0])
+            if (instance.IsIn(e))
             {
-                bool http = listens.Any(l => (port == 0 || l.Port == port) && l.Protocol == ListenProtocol.Http)
-                    || (edge && (hostPorts?.ContainsValue(port) ?? draft.Hosts.Any()));
-                clusterOf[port] = clusters.Count;
-                clusters.Add(Cluster(
-                    draft,
-                    rule.Name,
-                    port == 0 ? members : members.FindAll(i => i.IdPort == port),
-                    Id(draft.Service, rule.Name, port),
-                    http ? ListenProtocol.Http : ListenProtocol.Tcp));
+                _members.Add(instance);
+                populated |= !instance.Out;
             }
         }
 
-        // 2. Ports.
-        foreach (ListenTag listen in listens)
+        // 1. Ports.
+        wishes.BeginEnvironment();
+        foreach (ListenTag listen in wishes.Listens)
         {
-            string derived = rule.Port.Replace("{port}", listen.Port.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal);
-            int cluster = clusterOf[split.Length > 0 ? listen.Port : 0];
-            if (Units.TryPort(derived, out int port))
+            if (context.PortRules[e].TryDerive(listen.Port, out int port))
             {
-                ports.Add(PortClaim(draft.Service, listen, e, port, clusters[cluster].Id, cluster, populated));
+                int cluster = ClusterAt(e, wishes.IsSplit ? listen.Port : 0, wishes);
+                wishes.Ports.Add(PortClaim(draft.Service, listen, e, port, wishes.Clusters[cluster].Id, cluster, populated));
             }
             else if (populated)
             {
                 // T1: the impossible port of one environment once refused the configuration of all services.
                 draft.Report(ProblemCodes.PortImpossible, listen.Carrier, "tag", listen.Text,
                     $"a port that the rule {rule.Port} of {rule.Name} turns into 1-65535",
-                    $"not reachable in {rule.Name}, where it would be port {derived}; the other environments stand");
+                    $"not reachable in {rule.Name}, where it would be port {context.PortRules[e].Render(listen.Port)}; "
+                    + "the other environments stand");
             }
         }
 
-        // 3. Hosts. Without an edge they are checked all the same, so that one catalog reads the same on every host.
+        // 2. Hosts. Without an edge they are checked all the same, so that one catalog reads the same on every host.
         foreach (HostTag host in draft.Hosts)
         {
-            if (TryDerive(rule, host.Host, out string name))
+            if (!TryDerive(rule, host.Host, out string name))
             {
-                if (edge)
+                if (populated)
                 {
-                    int cluster = clusterOf[hostPorts is null ? 0 : hostPorts[host]];
-                    hosts.Add(HostClaim(host, name, e, clusters[cluster].Id, cluster, populated));
+                    draft.Report(ProblemCodes.HostImpossible, host.Carriers[0].Instance.Key, "tag", host.Text,
+                        $"a host that the rule {rule.Host} of {rule.Name} turns into one; *. needs the rule {{host}}",
+                        $"not reachable by host in {rule.Name}; the other environments stand");
                 }
             }
-            else if (populated)
+            else if (context.Options.Edge)
             {
-                draft.Report(ProblemCodes.HostImpossible, host.Carriers[0].Instance.Key, "tag", host.Text,
-                    $"a host that the rule {rule.Host} of {rule.Name} turns into one; *. needs the rule {{host}}",
-                    $"not reachable by host in {rule.Name}; the other environments stand");
+                int cluster = ClusterAt(e, wishes.PortOf(host), wishes);
+                wishes.Hosts.Add(HostClaim(host, name, e, wishes.Clusters[cluster].Id, cluster, populated));
             }
         }
+    }
+
+    private int ClusterAt(int e, int split, ServiceWishes wishes)
+    {
+        if (wishes.TryGetCluster(split, out int index))
+        {
+            return index;
+        }
+
+        List<InstanceDraft> members = split == 0 ? _members : _members.FindAll(i => i.IdPort == split);
+        string environment = context.Environments[e].Name;
+        return wishes.AddCluster(split, Cluster(
+            wishes.Draft, environment, members, Id(wishes.Draft.Service, environment, split), wishes.ProtocolOf(split, context.Options.Edge)));
     }
 
     private Claim PortClaim(string service, ListenTag listen, int e, int port, string clusterId, int cluster, bool populated)
@@ -273,7 +206,7 @@ internal sealed class ServiceReader(PlanContext context)
             Cluster = cluster,
             Environment = e,
             Populated = populated,
-            Tag = listen.Text,
+            Listen = listen,
             Carrier = listen.Carrier,
         };
     }
@@ -284,7 +217,7 @@ internal sealed class ServiceReader(PlanContext context)
         Cluster = cluster,
         Environment = e,
         Populated = populated,
-        Tag = host.Text,
+        Host = host,
         Carrier = host.Carriers[0].Instance.Key,
     };
 
@@ -297,13 +230,20 @@ internal sealed class ServiceReader(PlanContext context)
 
     private ClusterPlan Cluster(ServiceDraft draft, string environment, List<InstanceDraft> members, string id, ListenProtocol protocol)
     {
-        string?[] slots = new string?[ClusterSettings.Slots];
+        string?[] slots = _slots;
+        Array.Clear(slots);
         InstanceVote.Count(draft, members, id, slots);
         context.File.Overlay(draft.Service, environment, slots);
         ClusterSettings settings = ClusterSettings.From(slots);
         string? fileWeight = slots[(int)SettingSlot.Weight];
 
-        DestinationPlan[] destinations = new DestinationPlan[members.Count(m => !m.Out)];
+        int count = 0;
+        foreach (InstanceDraft member in members)
+        {
+            count += member.Out ? 0 : 1;
+        }
+
+        DestinationPlan[] destinations = new DestinationPlan[count];
         int next = 0;
         foreach (InstanceDraft member in members)
         {
