@@ -45,7 +45,7 @@ internal sealed class Watching : IAsyncDisposable
     }
 
     /// <summary>The newest snapshot, an empty one before the first.</summary>
-    public CatalogSnapshot Now => Reports.LastOrDefault() ?? CatalogSnapshot.Empty;
+    public CatalogSnapshot Now => Reports is [.., { } last] ? last : CatalogSnapshot.Empty;
 
     public IReadOnlyList<string> Names => [.. Now.Services.Keys];
 
