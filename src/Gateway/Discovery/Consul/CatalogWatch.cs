@@ -142,6 +142,7 @@ internal sealed class CatalogWatch(WatchContext context, Func<string, IReadOnlyC
 
         // Removals take effect here, at once; what is new comes with its first read.
         context.Known.Route(names);
+        context.Problems.Retain(names);
         Listed(new RoutedServices(names, next.Count, changed, index));
     }
 

@@ -85,7 +85,7 @@ internal sealed class ConsulSource : ICatalogSource, IDisposable
             bool reported = context.Known.HasReported;
             if (reported)
             {
-                problems.AddRange(context.Known.Awaited.Select(NotReadYet));
+                problems.AddRange(context.Known.Awaited.Where(n => !problems.Exists(p => p.Service == n)).Select(NotReadYet));
             }
 
             return new SourceStatus
@@ -125,11 +125,11 @@ internal sealed class ConsulSource : ICatalogSource, IDisposable
     /// <inheritdoc/>
     public void Dispose() => Client.Dispose();
 
-    private static Problem NotReadYet(string service) => new()
+    private Problem NotReadYet(string service) => new()
     {
         Code = "consul-not-read-yet",
         Service = service,
-        Place = $"/v1/health/service/{service}",
+        Place = $"{Client.Address}/v1/health/service/{service}",
         Now = "this service is missing until it can be read; all others are served",
     };
 }

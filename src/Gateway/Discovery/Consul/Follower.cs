@@ -95,7 +95,7 @@ internal sealed class Follower
         {
             await EndStateAsync();
             await _services.FollowAsync(listed.Names, stop);
-            Mode = $"{listed.Names.Count} service watches";
+            Mode = listed.Names.Count == 1 ? "1 service watch" : $"{listed.Names.Count} service watches";
             return;
         }
 

@@ -94,5 +94,21 @@ internal sealed class ProblemBook(string source, ILogger log)
         }
     }
 
+    /// <summary>Services that are not routed any more have no problems.</summary>
+    public void Retain(IReadOnlyCollection<string> services)
+    {
+        string[] gone;
+        lock (_gate)
+        {
+            HashSet<string> routed = new(_byPlace.Count == 0 ? [] : services, StringComparer.Ordinal);
+            gone = [.. _byPlace.Where(p => p.Value.Service is { } s && !routed.Contains(s)).Select(p => p.Key)];
+        }
+
+        foreach (string place in gone)
+        {
+            Clear(place);
+        }
+    }
+
     private static bool IsGeneral(Problem problem) => problem.Code is Unreachable or Forbidden;
 }

@@ -14,7 +14,7 @@ internal sealed class WatchPace(WatchTiming timing, TimeProvider time)
     public ulong Index { get; private set; }
 
     /// <summary>Waits until the bucket allows one more request. An index that moves without news cannot make us spin.</summary>
-    public async ValueTask TakeAsync(CancellationToken stop)
+    public async Task TakeAsync(CancellationToken stop)
     {
         while (true)
         {
