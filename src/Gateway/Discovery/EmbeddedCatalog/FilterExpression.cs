@@ -177,7 +177,7 @@ internal sealed class FilterExpression
             }
             catch (Exception failure) when (failure is ArgumentException or NotSupportedException)
             {
-                throw new FormatException($"Failed to compile regular expression '{pattern}': {failure.Message}");
+                throw new FormatException($"Failed to compile regular expression '{pattern}': {failure.Message}", failure);
             }
 
             return s => (s(selector) is { Count: > 0 } list && list.Any(v => regex.IsMatch(v))) != negated;
