@@ -17,7 +17,9 @@ internal sealed class CatalogRequest
 
     private static readonly JsonWriterOptions Pretty = new()
     {
-        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, Indented = true, IndentSize = 4,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        Indented = true,
+        IndentSize = 4,
     };
 
     private readonly HttpContext _http;
@@ -73,7 +75,7 @@ internal sealed class CatalogRequest
             int read;
             while (total <= bytesMax && (read = await _http.Request.Body.ReadAsync(buffer, Aborted)) > 0)
             {
-                body.Write(buffer, 0, read);
+                await body.WriteAsync(buffer.AsMemory(0, read), Aborted);
                 total = Math.Max(total, body.Length);
             }
 

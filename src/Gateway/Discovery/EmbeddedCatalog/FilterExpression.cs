@@ -139,8 +139,9 @@ internal sealed class FilterExpression
                     throw Expected("\"empty\"");
                 }
 
-                _ = Known(first);
-                return s => (s(first) is not { Count: > 0 } list || (list.Count == 1 && list[0].Length == 0)) != not;
+                return Known(first) == SelectorKind.List
+                    ? s => (s(first) is not { Count: > 0 }) != not
+                    : throw new FormatException($"Invalid match operator \"{(not ? "Is Not Empty" : "Is Empty")}\" for selector \"{first}\"");
             }
 
             bool equal = Symbol("==");
@@ -176,7 +177,7 @@ internal sealed class FilterExpression
             }
             catch (Exception failure) when (failure is ArgumentException or NotSupportedException)
             {
-                throw new FormatException($"Failed to compile regular expression '{pattern}': {failure.Message}");
+                throw new FormatException($"Failed to compile regular expression '{pattern}': {failure.Message}", failure);
             }
 
             return s => (s(selector) is { Count: > 0 } list && list.Any(v => regex.IsMatch(v))) != negated;
