@@ -52,7 +52,8 @@ internal static class ScalarTypes
     public static readonly ScalarType AnyText = TextType("text", static _ => true);
 
     /// <summary>A host name.</summary>
-    public static readonly ScalarType HostName = TextType("a host name", AddressForms.IsHostName, static t => t.ToLowerInvariant());
+    public static readonly ScalarType HostName = TextType(
+        "a host name", AddressForms.IsHostName, static t => t.ToLowerInvariant());
 
     /// <summary>Name of a datacenter.</summary>
     public static readonly ScalarType Datacenter = TextType(
@@ -90,7 +91,9 @@ internal static class ScalarTypes
         // Linux: an interface name has 1-15 bytes, neither blanks nor slashes. A host name is a likely slip.
         return s.Text is "localhost"
             ? Parsed.Bad("'localhost' is a host name; write 127.0.0.1 and \"::1\"")
-            : s.Text.Length is > 0 and <= 15 && !AddressForms.IsIpLike(s.Text) && s.Text.All(c => c is > ' ' and < (char)127 and not '/')
+            : s.Text.Length is > 0 and <= 15
+                && !AddressForms.IsIpLike(s.Text)
+                && s.Text.All(c => c is > ' ' and < (char)127 and not '/')
                 ? Parsed.Of(s.Text)
                 : Parsed.Bad($"{Show(s)} is neither an IP address (without port) nor an interface name of at most 15 characters");
     });
@@ -114,7 +117,8 @@ internal static class ScalarTypes
         string text = s.Text.Contains("://", StringComparison.Ordinal) ? s.Text : "http://" + s.Text;
         if (text.StartsWith("unix:", StringComparison.Ordinal))
         {
-            return Parsed.Bad($"{Show(s)}: Consul is not asked over unix sockets; allowed is http://HOST:PORT or https://HOST:PORT");
+            return Parsed.Bad(
+                $"{Show(s)}: Consul is not asked over unix sockets; allowed is http://HOST:PORT or https://HOST:PORT");
         }
 
         return Uri.TryCreate(text, UriKind.Absolute, out Uri? uri)
@@ -185,7 +189,10 @@ internal static class ScalarTypes
 
             string? nearest = NearestName.Of(s.Text, built.Concat(notBuilt));
             return Parsed.Bad($"{Show(s)} is not one of the values here; allowed is {form}, the nearest is '{nearest}'");
-        }) { NotBuilt = notBuilt };
+        })
+        {
+            NotBuilt = notBuilt,
+        };
     }
 
     /// <summary>A value for a message; long ones are cut.</summary>

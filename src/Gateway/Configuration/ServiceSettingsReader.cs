@@ -40,7 +40,9 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
             {
                 string where = Schema.Join(path, prefix);
                 string shown = ScalarTypes.Show(new YamlScalar(entry.Key, quoted: true, entry.KeyPlace));
-                diagnostics.Error(entry.KeyPlace, $"unknown key {shown} in '{where}'; the nearest valid key is '{Nearest(prefix, entry.Key)}'");
+                diagnostics.Error(
+                    entry.KeyPlace,
+                    $"unknown key {shown} in '{where}'; the nearest valid key is '{Nearest(prefix, entry.Key)}'");
                 continue;
             }
 
@@ -61,8 +63,9 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
             case YamlMap map:
                 Map(map, key);
                 break;
-            case YamlList list when list.Items.TrueForAll(i => i is YamlScalar { IsNull: false } s && !s.Text.Contains(';', StringComparison.Ordinal)):
-                Setting(key, new YamlScalar(string.Join(';', list.Items.Select(i => ((YamlScalar)i).Text)), quoted: true, list.Place));
+            case YamlList list when list.Items.TrueForAll(IsPlain):
+                string joined = string.Join(';', list.Items.Select(i => ((YamlScalar)i).Text));
+                Setting(key, new YamlScalar(joined, quoted: true, list.Place));
                 break;
             default:
                 diagnostics.Error(value.Place, $"{Schema.Join(path, key)} takes a list of plain values without ';'");
@@ -95,6 +98,9 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
         _entries.Add(new SettingEntry(key, scalar.Text, scalar.Place.ToString()));
         Scalars.Add((key, scalar));
     }
+
+    private static bool IsPlain(YamlNode item) =>
+        item is YamlScalar { IsNull: false } scalar && !scalar.Text.Contains(';', StringComparison.Ordinal);
 
     // Known is a key of the grammar, or the beginning of one (a mapping such as check or timeouts).
     private static bool IsKnown(string key) =>

@@ -86,17 +86,17 @@ public sealed class ConfigurationDiagnosticsTests
         Assert.Equal(expected, Findings(yaml));
 
     [Theory]
-    [InlineData("catalog: { guard: { above: 30% } }", "g.yaml:1:28: error: catalog.guard.above: the guard (catalog.guard) is not built yet; leave it out or write its default, 50%")]
-    [InlineData("external: { http: [\":80\"] }", "g.yaml:1:19: error: external.http: the edge (external) is not built yet; leave it out or write []")]
-    [InlineData("external: { certificates: /certs }", "g.yaml:1:27: error: external.certificates: the edge (external) is not built yet; leave it out or write its default, /etc/gateway/certs")]
-    [InlineData("external: { hosts: { a.example: orders } }", "g.yaml:1:13: error: external.hosts: the edge (external) is not built yet; leave it out")]
-    [InlineData("external: { headers: { X-A: b } }", "g.yaml:1:13: error: external.headers: the edge (external) is not built yet; leave it out")]
-    [InlineData("external: { strictSni: on }", "g.yaml:1:24: error: external.strictSni: the edge (external) is not built yet; leave it out or write its default, off")]
-    [InlineData("static: { a: { port: 80, servers: [\"10.0.0.1:80\"] } }", "g.yaml:1:1: error: static: static services (static) are not built yet; leave it out")]
-    [InlineData("trustedProxies: [10.0.0.0/8]", "g.yaml:1:17: error: trustedProxies: trustedProxies is not built yet; leave it out or write []")]
-    [InlineData("limits: { maxConnectionsKey: x }", "g.yaml:1:30: error: limits.maxConnectionsKey: limits.maxConnectionsKey is not built yet; leave it out or write null or service/haproxy/maxconn")]
-    [InlineData("admin: { tokensFile: /t }", "g.yaml:1:22: error: admin.tokensFile: admin.tokensFile is not built yet; leave it out or write null")]
-    [InlineData("log: { syslog: \"10.0.0.1:514\" }", "g.yaml:1:16: error: log.syslog: log.syslog is not built yet; leave it out or write null")]
+    [InlineData("catalog: { guard: { above: 30% } }", "g.yaml:1:28: error: catalog.guard.above: the guard is not built yet; leave it out or write its default, 50%")]
+    [InlineData("external: { http: [\":80\"] }", "g.yaml:1:19: error: external.http: the edge is not built yet; leave it out or write []")]
+    [InlineData("external: { certificates: /certs }", "g.yaml:1:27: error: external.certificates: the edge is not built yet; leave it out or write its default, /etc/gateway/certs")]
+    [InlineData("external: { hosts: { a.example: orders } }", "g.yaml:1:13: error: external.hosts: the edge is not built yet; leave it out")]
+    [InlineData("external: { headers: { X-A: b } }", "g.yaml:1:13: error: external.headers: the edge is not built yet; leave it out")]
+    [InlineData("external: { strictSni: on }", "g.yaml:1:24: error: external.strictSni: the edge is not built yet; leave it out or write its default, off")]
+    [InlineData("static: { a: { port: 80, servers: [\"10.0.0.1:80\"] } }", "g.yaml:1:1: error: static: a service outside the catalog is not built yet; leave it out")]
+    [InlineData("trustedProxies: [10.0.0.0/8]", "g.yaml:1:17: error: trustedProxies: trusting proxies is not built yet; leave it out or write []")]
+    [InlineData("limits: { maxConnectionsKey: x }", "g.yaml:1:30: error: limits.maxConnectionsKey: a limit in Consul's KV is not built yet; leave it out or write null or service/haproxy/maxconn")]
+    [InlineData("admin: { tokensFile: /t }", "g.yaml:1:22: error: admin.tokensFile: a file of tokens is not built yet; leave it out or write null")]
+    [InlineData("log: { syslog: \"10.0.0.1:514\" }", "g.yaml:1:16: error: log.syslog: syslog is not built yet; leave it out or write null")]
     [InlineData("log: { access: { format: haproxy } }", "g.yaml:1:26: error: log.access.format: 'haproxy' is not built yet; allowed is json")]
     public void Features_that_are_not_built_say_so(string yaml, string expected) => Assert.Equal([expected], Findings(yaml));
 
@@ -123,7 +123,7 @@ public sealed class ConfigurationDiagnosticsTests
     {
         Assert.Equal(
             [
-                "g.yaml:1:1: error: static: static services (static) are not built yet; leave it out",
+                "g.yaml:1:1: error: static: a service outside the catalog is not built yet; leave it out",
                 "g.yaml:1:11: error: static.a.servers is missing; allowed is a list of HOST:PORT or [V6]:PORT",
                 "g.yaml:1:22: error: static.a.port: '03000' is not a whole number; allowed is 1-65535",
             ],

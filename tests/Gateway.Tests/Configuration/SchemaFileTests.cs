@@ -58,10 +58,10 @@ public sealed partial class SchemaFileTests
             new GatewayOptions { Embedded = new EmbeddedCatalogOptions() },
             ConfigurationTesting.Options("") is var o ? o with { Planning = o.Planning with { Reserved = [] } } : null);
 
-    [GeneratedRegex(@"^(\s*)#(?=\S)")]
+    [GeneratedRegex(@"^(\s*)#(?=\S)", RegexOptions.None, 1000)]
     private static partial Regex CommentedKey();
 
-    [GeneratedRegex(@"^\s*#?[A-Za-z-]+:( |$)")]
+    [GeneratedRegex(@"^\s*#?[A-Za-z-]+:( |$)", RegexOptions.None, 1000)]
     private static partial Regex Key();
 
     private static string FindFile()
