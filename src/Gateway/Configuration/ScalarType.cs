@@ -19,9 +19,6 @@ internal sealed record ScalarType(string Form, Func<YamlScalar, Parsed> Parse)
 {
     /// <summary>The value is a path; made absolute from the file's folder.</summary>
     public bool IsPath { get; init; }
-
-    /// <summary>Values that will be allowed one day.</summary>
-    public IReadOnlyList<string> NotBuilt { get; init; } = [];
 }
 
 /// <summary>The types of scalars that the schema uses.</summary>
@@ -159,13 +156,13 @@ internal static class ScalarTypes
         string form = $"{Units.Duration(min)}-{Units.Duration(max)}";
         return new ScalarType($"a duration, {form}", s =>
         {
-            // Units stops at 30 days; a plain number of something is out of range rather than no duration.
-            if (!Units.TryDuration(s.Text, out TimeSpan value))
+            bool duration = Units.TryDuration(s.Text, out TimeSpan value);
+            if (!duration && !IsLongDuration(s.Text))
             {
                 return Parsed.Bad($"{Show(s)} is not a duration; allowed is {Units.DurationForm}");
             }
 
-            return value >= min && value <= max
+            return duration && value >= min && value <= max
                 ? Parsed.Of(value)
                 : Parsed.Bad($"{Show(s)} is out of range; allowed is {form}");
         });
@@ -189,16 +186,20 @@ internal static class ScalarTypes
 
             string? nearest = NearestName.Of(s.Text, built.Concat(notBuilt));
             return Parsed.Bad($"{Show(s)} is not one of the values here; allowed is {form}, the nearest is '{nearest}'");
-        })
-        {
-            NotBuilt = notBuilt,
-        };
+        });
     }
 
     /// <summary>A value for a message; long ones are cut.</summary>
     public static string Show(YamlScalar scalar) => scalar.Text.Length <= 100
         ? $"'{scalar.Text}'"
         : $"'{scalar.Text[..100]}…' ({scalar.Text.Length} characters)";
+
+    // Units stops at 30 days; what only has too many digits is out of range rather than no duration.
+    private static bool IsLongDuration(string text)
+    {
+        string number = text.TrimEnd('m', 's', 'h');
+        return number.Length > 1 && number.All(char.IsAsciiDigit) && Units.TryDuration($"1{text[number.Length..]}", out _);
+    }
 
     private static ScalarType TextType(string form, Predicate<string> allowed, Func<string, string>? normalize = null) =>
         new(form, s =>

@@ -38,7 +38,7 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
             string key = Schema.Join(prefix, entry.Key);
             if (!IsKnown(key))
             {
-                string where = Schema.Join(path, prefix);
+                string where = prefix.Length == 0 ? path : Schema.Join(path, prefix);
                 string shown = ScalarTypes.Show(new YamlScalar(entry.Key, quoted: true, entry.KeyPlace));
                 diagnostics.Error(
                     entry.KeyPlace,
@@ -114,6 +114,6 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
             .Where(k => k.StartsWith(begin, StringComparison.Ordinal))
             .Select(k => k[begin.Length..].Split('.')[0])
             .Distinct(StringComparer.Ordinal);
-        return NearestName.Of(key, siblings) is { } near ? begin + near : NearestName.Of(key, SettingGrammar.Keys);
+        return !key.Contains('.') && NearestName.Of(key, siblings) is { } near ? begin + near : NearestName.Of(begin + key, SettingGrammar.Keys);
     }
 }
