@@ -68,7 +68,7 @@ internal static class ConfigurationCheck
         List<DumpPlaces> places = [.. dumps.Select(d => new DumpPlaces(d.Path, d.Dump))];
         Plan plan = new Planner().Plan(new PlanInput
         {
-            Catalogs = [.. dumps.Select(d => CatalogSnapshot.Of(d.Dump.Instances.Select(i => i.Instance)))],
+            Catalogs = [.. dumps.Select(d => CatalogSnapshot.Of(d.Dump.Instances))],
             Options = options.Planning,
         });
         DiagnosticList problems = new();
@@ -84,7 +84,7 @@ internal static class ConfigurationCheck
         int instances = dumps.Sum(d => d.Dump.Instances.Count);
         int services = dumps
             .SelectMany(d => d.Dump.Instances)
-            .Select(i => i.Instance.Service)
+            .Select(i => i.Service)
             .Distinct(StringComparer.Ordinal)
             .Count();
         return $"; catalog: {Count(services, "service")}, {Count(instances, "instance")}, "

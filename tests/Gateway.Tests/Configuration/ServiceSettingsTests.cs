@@ -82,7 +82,7 @@ public sealed class ServiceSettingsTests
                 Tags = ["production", "internal-listen-http-99999"],
             };
             CheckReport report = ConfigurationCheck.Run(
-                config, dump, Variables(), _ => new CatalogDump { Instances = [new DumpedInstance(instance, 2, 3)] });
+                config, dump, Variables(), _ => new CatalogDump { Instances = [instance] });
             Assert.Equal(1, report.ExitCode);
             Assert.StartsWith($"{dump}:3:28: error: service 'orders', instance 'n1/orders-1', tag 'internal-listen-http-99999'", report.Lines[0], StringComparison.Ordinal);
             Assert.Equal("1 error", report.Lines[^1]);
