@@ -4,13 +4,13 @@ using System.Net.Sockets;
 
 namespace Gateway.Configuration;
 
-/// <summary>Addresses, ports and host names as operators write them; stricter than .NET, which reads <c>1</c> as 0.0.0.1.</summary>
+/// <summary>Addresses, ports and host names as operators write them; stricter than .NET (<c>1</c> is no address).</summary>
 internal static class AddressForms
 {
     /// <summary>What a listen address looks like, for messages.</summary>
     public const string ListenForm = "ADDRESS:PORT, [V6]:PORT or :PORT (every address)";
 
-    /// <summary>Parses a listen address; <c>:PORT</c> becomes the IPv6 any address, which means every address, IPv4 too.</summary>
+    /// <summary>Parses a listen address; <c>:PORT</c> becomes the IPv6 any address, that is every address, IPv4 too.</summary>
     public static bool TryListen(string text, out IPEndPoint endPoint)
     {
         endPoint = new IPEndPoint(IPAddress.IPv6Any, 0);
@@ -37,7 +37,7 @@ internal static class AddressForms
         ? string.Create(CultureInfo.InvariantCulture, $":{endPoint.Port}")
         : endPoint.ToString();
 
-    /// <summary>Whether binding both would collide: the same port on the same address, or on every address of one of them.</summary>
+    /// <summary>Whether binding both would collide: one port, and addresses that overlap.</summary>
     public static bool Collide(IPEndPoint a, IPEndPoint b) => a.Port == b.Port && Overlap(a.Address, b.Address);
 
     /// <summary>Whether one of the addresses covers the other.</summary>

@@ -2,17 +2,11 @@ using Gateway.Catalog;
 
 namespace Gateway.Configuration;
 
-/// <summary>An instance of a catalog file.</summary>
-/// <param name="Instance">The fact.</param>
-/// <param name="Line">Line of its registration, from 1.</param>
-/// <param name="Column">Column of its registration, from 1.</param>
-internal sealed record DumpedInstance(Instance Instance, int Line, int Column);
-
 /// <summary>What a catalog file holds.</summary>
 internal sealed record CatalogDump
 {
     /// <summary>Its instances in the order of the file.</summary>
-    public IReadOnlyList<DumpedInstance> Instances { get; init; } = [];
+    public IReadOnlyList<Instance> Instances { get; init; } = [];
 
     /// <summary>What is wrong with the file itself.</summary>
     public IReadOnlyList<Diagnostic> Findings { get; init; } = [];
@@ -27,42 +21,48 @@ internal sealed record CatalogDump
 /// </summary>
 internal delegate CatalogDump ReadCatalogDump(string path);
 
-/// <summary>Where things stand in a catalog file: an instance, and inside it the tag or Meta value a problem speaks of.</summary>
+/// <summary>
+/// Where things stand in a catalog file: an instance's registration, and inside it the tag or Meta value a problem speaks of.
+/// The file is looked at only when there is a problem.
+/// </summary>
 internal sealed class DumpPlaces
 {
     private readonly string _path;
-    private readonly Dictionary<string, DumpedInstance> _byKey = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, DumpedInstance> _byService = new(StringComparer.Ordinal);
-    private readonly Lazy<Dictionary<(int Line, int Column), YamlMap>> _maps;
+    private readonly HashSet<string> _services;
+    private readonly Lazy<List<(string Service, string Id, string? Node, YamlMap Map)>> _registrations;
 
-    /// <summary>Indexes the instances of a dump.</summary>
+    /// <summary>Knows which services are in the dump.</summary>
     public DumpPlaces(string path, CatalogDump dump)
     {
         _path = path;
-        foreach (DumpedInstance item in dump.Instances)
-        {
-            // Of two registrations of one instance the first counts, and so does its place.
-            _byKey.TryAdd($"{item.Instance.Service} {item.Instance.Key}", item);
-            _byService.TryAdd(item.Instance.Service, item);
-        }
-
-        _maps = new(Maps);
+        _services = dump.Instances.Select(i => i.Service).ToHashSet(StringComparer.Ordinal);
+        _registrations = new(Registrations);
     }
 
     /// <summary>The most precise place there is for a problem; null when it is not about this file.</summary>
     public Place? Of(Problem problem)
     {
-        DumpedInstance? item = _byKey.GetValueOrDefault($"{problem.Service} {problem.Instance}")
-            ?? _byService.GetValueOrDefault(problem.Service ?? "");
-        if (item is null)
+        if (problem.Service is not { } service || !_services.Contains(service))
         {
             return null;
         }
 
-        Place place = new(_path, item.Line, item.Column);
-        return problem.Instance is not null && _maps.Value.GetValueOrDefault((item.Line, item.Column)) is { } map
-            ? Scalars(map).FirstOrDefault(s => s.Text.Trim() == problem.Value?.Trim() && s.Text.Length > 0)?.Place ?? place
-            : place;
+        // An instance is NODE/ID; a registration without a node is of whatever node the reader gives it.
+        (string Service, string Id, string? Node, YamlMap Map)? registration = _registrations.Value
+            .Where(r => r.Service == service)
+            .OrderByDescending(r => problem.Instance == $"{r.Node}/{r.Id}")
+            .ThenByDescending(r => r.Node is null && problem.Instance?.EndsWith("/" + r.Id, StringComparison.Ordinal) == true)
+            .Cast<(string, string, string?, YamlMap)?>()
+            .FirstOrDefault();
+        if (registration is not { Map: var map })
+        {
+            return new Place(_path);
+        }
+
+        YamlScalar? value = problem.Instance is null || string.IsNullOrWhiteSpace(problem.Value)
+            ? null
+            : Scalars(map).FirstOrDefault(s => s.Text.Trim() == problem.Value.Trim());
+        return value?.Place ?? map.Place;
     }
 
     private static IEnumerable<YamlScalar> Scalars(YamlNode node) => node switch
@@ -73,39 +73,29 @@ internal sealed class DumpPlaces
         _ => [],
     };
 
-    private Dictionary<(int Line, int Column), YamlMap> Maps()
+    // Consul's spelling of keys varies: ID, id, Name, name.
+    private static string? Text(YamlMap map, string key) =>
+        map.Entries.Find(e => e.Key.Equals(key, StringComparison.OrdinalIgnoreCase))?.Value is YamlScalar { IsNull: false } scalar
+            ? scalar.Text
+            : null;
+
+    private List<(string Service, string Id, string? Node, YamlMap Map)> Registrations()
     {
-        Dictionary<(int Line, int Column), YamlMap> maps = [];
         try
         {
-            if (YamlTreeReader.Read(File.ReadAllText(_path), _path, new DiagnosticList()) is { } root)
-            {
-                Collect(root, maps);
-            }
+            YamlMap? root = YamlTreeReader.Read(File.ReadAllText(_path), _path, new DiagnosticList());
+            YamlList? list = root?.Entries.Find(e => e.Key.Equals("services", StringComparison.OrdinalIgnoreCase))?.Value as YamlList;
+            return
+            [
+                .. (list?.Items ?? []).OfType<YamlMap>()
+                    .Where(m => Text(m, "name") is not null)
+                    .Select(m => (Text(m, "name")!, Text(m, "id") ?? Text(m, "name")!, Text(m, "node"), m)),
+            ];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // A pipe is read only once; the instance's place is good enough then.
-        }
-
-        return maps;
-    }
-
-    private static void Collect(YamlNode node, Dictionary<(int Line, int Column), YamlMap> maps)
-    {
-        foreach (YamlNode child in node switch
-        {
-            YamlList list => list.Items,
-            YamlMap map => map.Entries.Select(e => e.Value),
-            _ => Enumerable.Empty<YamlNode>(),
-        })
-        {
-            Collect(child, maps);
-        }
-
-        if (node is YamlMap here)
-        {
-            maps[(here.Place.Line, here.Place.Column)] = here;
+            // A pipe can be read only once; then the file's name is the place.
+            return [];
         }
     }
 }

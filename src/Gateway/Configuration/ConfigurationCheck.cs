@@ -68,7 +68,7 @@ internal static class ConfigurationCheck
         List<DumpPlaces> places = [.. dumps.Select(d => new DumpPlaces(d.Path, d.Dump))];
         Plan plan = new Planner().Plan(new PlanInput
         {
-            Catalogs = [.. dumps.Select(d => CatalogSnapshot.Of(d.Dump.Instances.Select(i => i.Instance)))],
+            Catalogs = [.. dumps.Select(d => CatalogSnapshot.Of(d.Dump.Instances))],
             Options = options.Planning,
         });
         DiagnosticList problems = new();
@@ -82,7 +82,11 @@ internal static class ConfigurationCheck
 
         findings.AddRange(problems.InOrder());
         int instances = dumps.Sum(d => d.Dump.Instances.Count);
-        int services = dumps.SelectMany(d => d.Dump.Instances).Select(i => i.Instance.Service).Distinct(StringComparer.Ordinal).Count();
+        int services = dumps
+            .SelectMany(d => d.Dump.Instances)
+            .Select(i => i.Service)
+            .Distinct(StringComparer.Ordinal)
+            .Count();
         return $"; catalog: {Count(services, "service")}, {Count(instances, "instance")}, "
             + $"{Count(plan.Listeners.Count, "listener")}, {Count(plan.Routes.Count, "route")}";
     }
@@ -99,15 +103,26 @@ internal static class ConfigurationCheck
     private static string Ok(ConfigurationResult result, string catalogText, int warnings)
     {
         string from = result.File is null ? "defaults (no file)" : result.File;
-        IEnumerable<string> sources =
-        [
-            .. result.Options!.Consul is { } consul ? [$"consul {consul.Address.GetLeftPart(UriPartial.Authority)}"] : Array.Empty<string>(),
-            .. result.Options.Embedded is { } embedded ? [$"embedded {AddressForms.Listen(embedded.Listen)}"] : Array.Empty<string>(),
-            .. result.Options.Files is { } files ? [$"files {string.Join(" ", files.Paths.AsEnumerable())}"] : Array.Empty<string>(),
-        ];
+        GatewayOptions options = result.Options!;
+        List<string> sources = [];
+        if (options.Consul is { } consul)
+        {
+            sources.Add($"consul {consul.Address.GetLeftPart(UriPartial.Authority)}");
+        }
+
+        if (options.Embedded is { } embedded)
+        {
+            sources.Add($"embedded {AddressForms.Listen(embedded.Listen)}");
+        }
+
+        if (options.Files is { } files)
+        {
+            sources.Add($"files {string.Join(" ", files.Paths.AsEnumerable())}");
+        }
+
         return $"ok: {from}: {Count(result.KeysChecked, "key")} checked, {Count(result.Values.Count, "value")} in force; "
-            + $"catalog from {string.Join(" and ", sources)}; admin {AddressForms.Listen(result.Options.Admin.Listen)}; "
-            + $"state {result.Options.StateDirectory}{catalogText}{(warnings > 0 ? $"; {Count(warnings, "warning")}" : "")}";
+            + $"catalog from {string.Join(" and ", sources)}; admin {AddressForms.Listen(options.Admin.Listen)}; "
+            + $"state {options.StateDirectory}{catalogText}{(warnings > 0 ? $"; {Count(warnings, "warning")}" : "")}";
     }
 
     private static string Count(int number, string of) => number == 1 ? $"1 {of}" : $"{number} {of}s";

@@ -87,7 +87,9 @@ internal static class ConfigurationFile
             bytes.Write(buffer, 0, read);
             if (bytes.Length > BytesMax)
             {
-                diagnostics.Error(new Place(path, 1, 1), $"larger than {BytesMax / 1024 / 1024} MiB; is this a configuration file?");
+                diagnostics.Error(
+                    new Place(path, 1, 1),
+                    $"larger than {BytesMax / 1024 / 1024} MiB; is this a configuration file?");
                 return null;
             }
         }
@@ -107,7 +109,7 @@ internal static class ConfigurationFile
             ReadOnlySpan<byte> before = content[..Math.Clamp(e.Index, 0, content.Length)];
             int line = before.Count((byte)'\n') + 1;
             int column = Encoding.UTF8.GetCharCount(before[(before.LastIndexOf((byte)'\n') + 1)..]) + 1;
-            string value = e.BytesUnknown is { Length: > 0 } unknown ? unknown[0].ToString("x2", CultureInfo.InvariantCulture) : "?";
+            string value = e.BytesUnknown is [byte first, ..] ? first.ToString("x2", CultureInfo.InvariantCulture) : "?";
             diagnostics.Error(new Place(path, line, column), $"not UTF-8 (byte 0x{value}); save the file as UTF-8");
             return null;
         }

@@ -25,8 +25,12 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
         {
             (ReadValue later, string laterKey, string other) = adminValue.Place == Place.Default
                 ? (embeddedValue, "catalog.embedded.listen", $"admin.listen ({AddressForms.Listen(admin)}, {adminValue.Place})")
-                : (adminValue, "admin.listen", $"catalog.embedded.listen ({AddressForms.Listen(embedded)}, {embeddedValue.Place})");
-            diagnostics.Error(later.Place, $"{laterKey}: '{later.Text}' is the same address and port as {other}; choose another port");
+                : (adminValue,
+                    "admin.listen",
+                    $"catalog.embedded.listen ({AddressForms.Listen(embedded)}, {embeddedValue.Place})");
+            diagnostics.Error(
+                later.Place,
+                $"{laterKey}: '{later.Text}' is the same address and port as {other}; choose another port");
         }
 
         if (Value("catalog.consul.address") is { Typed: Uri consul } consulValue
@@ -34,7 +38,8 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
         {
             foreach (string key in new[] { "admin.listen", "catalog.embedded.listen" })
             {
-                if (Value(key) is { Typed: IPEndPoint own } ownValue && AddressForms.Collide(own, new IPEndPoint(host, consul.Port)))
+                if (Value(key) is { Typed: IPEndPoint own } ownValue
+                    && AddressForms.Collide(own, new IPEndPoint(host, consul.Port)))
                 {
                     diagnostics.Error(
                         consulValue.Place == Place.Default ? read.Written["catalog.consul"] : consulValue.Place,
@@ -53,7 +58,9 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
 
     private void NotLonger(string key, string limitKey)
     {
-        if (Value(key) is { Typed: TimeSpan value } shown && Value(limitKey) is { Typed: TimeSpan limit } limitShown && value > limit)
+        if (Value(key) is { Typed: TimeSpan value } shown
+            && Value(limitKey) is { Typed: TimeSpan limit } limitShown
+            && value > limit)
         {
             Place place = shown.Place == Place.Default ? limitShown.Place : shown.Place;
             diagnostics.Error(place, $"{key} {shown.Text} is longer than {limitKey} {limitShown.Text}; it must fit into it");
@@ -81,9 +88,10 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
                 .Where(g => g.Count() > 1))
             {
                 (string last, Place place) = same.Last();
+                string names = string.Join(" and ", same.Select(e => $"'{e.Name}'"));
                 diagnostics.Warning(
                     Value($"environments.{last}.{rule}") is { Place.InFile: true } v ? v.Place : place,
-                    $"environments: {string.Join(" and ", same.Select(e => $"'{e.Name}'"))} have the same {rule} rule '{same.Key}'; "
+                    $"environments: {names} have the same {rule} rule '{same.Key}'; "
                     + "a service that is in both is reached in only one of them");
             }
         }
@@ -99,13 +107,17 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
             string environment = at < 0 ? "" : service.Name[(at + 1)..].ToLowerInvariant();
             if (!seen.TryAdd(at < 0 ? service.Name : $"{service.Name[..at]}@{environment}", service.Place))
             {
-                diagnostics.Error(service.Place, $"services: duplicate name '{service.Name}' (environments are compared without case)");
+                diagnostics.Error(
+                    service.Place,
+                    $"services: duplicate name '{service.Name}' (environments are compared without case)");
             }
 
             if (at >= 0 && !environments.Exists(e => e.Name == environment))
             {
                 string nearest = NearestName.Of(environment, environments.Select(e => e.Name)) ?? "none";
-                diagnostics.Error(service.Place, $"services: '{service.Name}': unknown environment '{environment}'; the nearest is '{nearest}'");
+                diagnostics.Error(
+                    service.Place,
+                    $"services: '{service.Name}': unknown environment '{environment}'; the nearest is '{nearest}'");
             }
         }
     }
@@ -131,14 +143,18 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
         }
         else if (key is { Typed: string })
         {
-            diagnostics.Error(key.Place, "catalog.consul.tls.key: there is no tls.cert that it could belong to; add tls.cert or remove tls.key");
+            diagnostics.Error(
+                key.Place,
+                "catalog.consul.tls.key: there is no tls.cert that it could belong to; add tls.cert or remove tls.key");
         }
 
         if (Value("catalog.consul.address") is { Typed: Uri { Scheme: "http" } address })
         {
             foreach (ReadValue tls in new[] { ca, certificate, key }.OfType<ReadValue>().Where(v => v.Typed is not null))
             {
-                diagnostics.Warning(tls.Place, $"catalog.consul.tls: not used, because catalog.consul.address is {address}; write https://");
+                diagnostics.Warning(
+                    tls.Place,
+                    $"catalog.consul.tls: not used, because catalog.consul.address is {address}; write https://");
             }
         }
     }
@@ -159,7 +175,9 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
             }
             else if (!Directory.Exists(folder))
             {
-                diagnostics.Warning(value.Place, $"catalog.files: '{path}': there is no directory {folder} yet; what appears there later is read then");
+                diagnostics.Warning(
+                    value.Place,
+                    $"catalog.files: '{path}': there is no directory {folder} yet; what appears there later is read then");
             }
             else if (!path.AsSpan().ContainsAny('*', '?') && !File.Exists(path))
             {
@@ -183,7 +201,9 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
             }
             else if (!Directory.Exists(Path.GetDirectoryName(file)))
             {
-                diagnostics.Warning(log.Place, $"log.access.file: there is no directory {Path.GetDirectoryName(file)} on this host");
+                diagnostics.Warning(
+                    log.Place,
+                    $"log.access.file: there is no directory {Path.GetDirectoryName(file)} on this host");
             }
         }
     }

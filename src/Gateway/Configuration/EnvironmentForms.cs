@@ -13,7 +13,8 @@ internal static class EnvironmentForms
     public const string HostForm = "{host} with text around it, like {host} or staging-{host}";
 
     // A tag beginning like this means something else (SPEC section 4), so it can never name an environment.
-    private static readonly string[] s_otherTags = ["internal-listen-", "external-host-", "balance-", "gateway-", "urlprefix-", "traefik."];
+    private static readonly string[] s_otherTags =
+        ["internal-listen-", "external-host-", "balance-", "gateway-", "urlprefix-", "traefik."];
 
     /// <summary>Checks a name: it is a tag, and stands in <c>SERVICE@ENV/INSTANCE</c>.</summary>
     public static string? NameError(string name)

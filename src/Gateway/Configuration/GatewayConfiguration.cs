@@ -39,7 +39,12 @@ public static class GatewayConfiguration
     /// <param name="environment">Environment variables, or null for none.</param>
     public static ConfigurationResult Parse(
         string text, string name = "gateway.yaml", IReadOnlyDictionary<string, string>? environment = null) =>
-        ConfigurationFile.Parse(text, name, Directory.GetCurrentDirectory(), environment ?? new Dictionary<string, string>(StringComparer.Ordinal), []);
+        ConfigurationFile.Parse(
+            text,
+            name,
+            Directory.GetCurrentDirectory(),
+            environment ?? new Dictionary<string, string>(StringComparer.Ordinal),
+            []);
 
     /// <summary>This process's environment variables.</summary>
     public static IReadOnlyDictionary<string, string> ProcessEnvironment() =>

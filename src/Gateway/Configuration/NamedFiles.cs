@@ -10,7 +10,8 @@ internal static class NamedFiles
     public static string? TokenProblem(string path)
     {
         (string? text, string? problem) = Read(path);
-        return problem ?? (string.IsNullOrWhiteSpace(text) ? $"'{path}' is empty; write the token into it, or null here for none" : null);
+        return problem
+            ?? (string.IsNullOrWhiteSpace(text) ? $"'{path}' is empty; write the token into it, or null here for none" : null);
     }
 
     /// <summary>At least one certificate in PEM form.</summary>

@@ -6,7 +6,7 @@ internal static class NearestName
     // Longer names are compared by their beginning: a key of megabytes must not cost its square.
     private const int LengthMax = 128;
 
-    /// <summary>The candidate with the fewest edits from <paramref name="name"/>, the first one among equals; null without any.</summary>
+    /// <summary>The candidate with the fewest edits, the first one among equals; null without any.</summary>
     public static string? Of(string name, IEnumerable<string> candidates) =>
         candidates.MinBy(c => (Distance(Fold(name), Fold(c)) * 2) + (name == c ? 0 : 1));
 

@@ -20,7 +20,9 @@ internal static class OptionsBuilder
         GatewayOptions options = new()
         {
             Consul = read.Find("catalog.consul.address") is null ? null : Consul(read),
-            Embedded = read.Find("catalog.embedded.listen") is { Typed: IPEndPoint listen } ? new EmbeddedCatalogOptions { Listen = listen } : null,
+            Embedded = read.Find("catalog.embedded.listen") is { Typed: IPEndPoint listen }
+                ? new EmbeddedCatalogOptions { Listen = listen }
+                : null,
             Files = Strings(read, "catalog.files") is { Count: > 0 } paths ? new FileCatalogOptions { Paths = paths } : null,
             PortGrace = read.Get<TimeSpan>("catalog.portGrace"),
             StateDirectory = read.Get<string>("stateDirectory"),
@@ -41,7 +43,11 @@ internal static class OptionsBuilder
             },
             Log = read.Find("log.access") is not null
                 ? new LogOptions { AccessFile = null }
-                : new LogOptions { AccessFile = read.Get<string>("log.access.file"), AccessFormat = read.Get<string>("log.access.format") },
+                : new LogOptions
+                {
+                    AccessFile = read.Get<string>("log.access.file"),
+                    AccessFormat = read.Get<string>("log.access.format"),
+                },
             MaxConnections = read.Get<int>("limits.maxConnections"),
         };
         return options with { Planning = options.Planning with { Reserved = OwnPorts.Of(options) } };
@@ -78,7 +84,7 @@ internal static class OptionsBuilder
             OwnAddresses =
             [
                 .. defaults.OwnAddresses.AsEnumerable()
-                    .Union(Strings(read, "internal.addresses").AsEnumerable().Where(a => IPAddress.TryParse(a, out _) && a is not ("0.0.0.0" or "::"))),
+                    .Union(Strings(read, "internal.addresses").AsEnumerable().Where(IsOneAddress)),
             ],
         };
     }
@@ -91,5 +97,8 @@ internal static class OptionsBuilder
             : new ServiceSettings(service.Name[..at], service.Name[(at + 1)..].ToLowerInvariant(), service.Entries);
     }
 
-    private static EquatableArray<string> Strings(SchemaReader read, string path) => [.. read.Get<List<object>>(path).Cast<string>()];
+    private static bool IsOneAddress(string text) => IPAddress.TryParse(text, out _) && text is not ("0.0.0.0" or "::");
+
+    private static EquatableArray<string> Strings(SchemaReader read, string path) =>
+        [.. read.Get<List<object>>(path).Cast<string>()];
 }

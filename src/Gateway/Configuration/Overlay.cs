@@ -72,7 +72,9 @@ internal sealed class Overlay(YamlMap root, DiagnosticList diagnostics)
                 case EntriesNode entries:
                     if (EntryName(entries, path, parts[i]) is not { } entry)
                     {
-                        diagnostics.Error(place, $"{dotted} has no '{parts[i]}'; a variable changes entries that exist, write new ones in the file");
+                        diagnostics.Error(
+                            place,
+                            $"{dotted} has no '{parts[i]}'; a variable changes entries that exist, write new ones in the file");
                         return;
                     }
 
@@ -99,16 +101,23 @@ internal sealed class Overlay(YamlMap root, DiagnosticList diagnostics)
                 Set(path, new YamlScalar(value.Trim(), quoted: false, place));
                 break;
             case SectionNode { Children: [var first, ..] }:
-                diagnostics.Error(place, $"{full} is a section; set one of its keys, like {name}__{first.Key.ToUpperInvariant()}");
+                diagnostics.Error(
+                    place,
+                    $"{full} is a section; set one of its keys, like {name}__{first.Key.ToUpperInvariant()}");
                 break;
             default:
-                diagnostics.Error(place, $"{full} is a {(node is ListNode ? "list" : "mapping")}, which a variable cannot set; write it in the file");
+                string kind = node is ListNode ? "list" : "mapping";
+                diagnostics.Error(
+                    place,
+                    $"{full} is a {kind}, which a variable cannot set; write it in the file");
                 break;
         }
     }
 
     private static string Nearest(string name) =>
-        NearestName.Of(name, Schema.ScalarPaths.Select(p => Prefix + p.Replace(".", "__", StringComparison.Ordinal).ToUpperInvariant()))!;
+        NearestName.Of(
+            name,
+            Schema.ScalarPaths.Select(p => Prefix + p.Replace(".", "__", StringComparison.Ordinal).ToUpperInvariant()))!;
 
     // The file's spelling of an entry's name, or the default's where the file has no such mapping.
     private string? EntryName(EntriesNode node, List<string> path, string name)
@@ -118,7 +127,9 @@ internal sealed class Overlay(YamlMap root, DiagnosticList diagnostics)
     }
 
     private static string? SettingKey(SettingsNode node, string key) =>
-        node.Known.Select(k => k.Key).Concat(SettingGrammar.Keys).FirstOrDefault(k => k.Equals(key, StringComparison.OrdinalIgnoreCase));
+        node.Known.Select(k => k.Key)
+            .Concat(SettingGrammar.Keys)
+            .FirstOrDefault(k => k.Equals(key, StringComparison.OrdinalIgnoreCase));
 
     private void ChooseSource(IReadOnlyDictionary<string, string> environment)
     {
@@ -187,7 +198,8 @@ internal sealed class Overlay(YamlMap root, DiagnosticList diagnostics)
                 entry = new YamlEntry(path[i], value.Place, node is EntriesNode e ? e.DefaultTree() : new YamlMap(value.Place));
                 map.Entries.Add(entry);
             }
-            else if (entry.Value is YamlScalar scalar && (scalar.IsNull || (node is SectionNode { OrOff: true } && scalar.Text is "off" or "false")))
+            else if (entry.Value is YamlScalar scalar
+                && (scalar.IsNull || (scalar.Text is "off" or "false" && node is SectionNode { OrOff: true })))
             {
                 entry.Value = new YamlMap(value.Place);
             }

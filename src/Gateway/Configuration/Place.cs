@@ -1,6 +1,6 @@
 namespace Gateway.Configuration;
 
-/// <summary>Where a value was written: a file with line and column, a variable, a command-line switch, or the built-in default.</summary>
+/// <summary>Where a value was written: a file, a variable, a command-line switch, or nowhere.</summary>
 /// <param name="Source">File as the operator named it, <c>GATEWAY__…</c>, <c>--state</c>, or <c>default</c>.</param>
 /// <param name="Line">From 1; 0 where lines mean nothing.</param>
 /// <param name="Column">From 1; 0 where columns mean nothing.</param>
@@ -9,7 +9,7 @@ internal readonly record struct Place(string Source, int Line = 0, int Column = 
     /// <summary>Nobody wrote it.</summary>
     public static readonly Place Default = new("default");
 
-    /// <summary>Whether a file holds it; its relative paths start at the file's folder, all others at the working directory.</summary>
+    /// <summary>Whether a file holds it: relative paths start at its folder, all others at the working directory.</summary>
     public bool InFile => Line > 0;
 
     /// <inheritdoc/>

@@ -19,9 +19,6 @@ internal sealed record ScalarType(string Form, Func<YamlScalar, Parsed> Parse)
 {
     /// <summary>The value is a path; made absolute from the file's folder.</summary>
     public bool IsPath { get; init; }
-
-    /// <summary>Values that will be allowed one day.</summary>
-    public IReadOnlyList<string> NotBuilt { get; init; } = [];
 }
 
 /// <summary>The types of scalars that the schema uses.</summary>
@@ -52,7 +49,8 @@ internal static class ScalarTypes
     public static readonly ScalarType AnyText = TextType("text", static _ => true);
 
     /// <summary>A host name.</summary>
-    public static readonly ScalarType HostName = TextType("a host name", AddressForms.IsHostName, static t => t.ToLowerInvariant());
+    public static readonly ScalarType HostName = TextType(
+        "a host name", AddressForms.IsHostName, static t => t.ToLowerInvariant());
 
     /// <summary>Name of a datacenter.</summary>
     public static readonly ScalarType Datacenter = TextType(
@@ -90,7 +88,9 @@ internal static class ScalarTypes
         // Linux: an interface name has 1-15 bytes, neither blanks nor slashes. A host name is a likely slip.
         return s.Text is "localhost"
             ? Parsed.Bad("'localhost' is a host name; write 127.0.0.1 and \"::1\"")
-            : s.Text.Length is > 0 and <= 15 && !AddressForms.IsIpLike(s.Text) && s.Text.All(c => c is > ' ' and < (char)127 and not '/')
+            : s.Text.Length is > 0 and <= 15
+                && !AddressForms.IsIpLike(s.Text)
+                && s.Text.All(c => c is > ' ' and < (char)127 and not '/')
                 ? Parsed.Of(s.Text)
                 : Parsed.Bad($"{Show(s)} is neither an IP address (without port) nor an interface name of at most 15 characters");
     });
@@ -114,7 +114,8 @@ internal static class ScalarTypes
         string text = s.Text.Contains("://", StringComparison.Ordinal) ? s.Text : "http://" + s.Text;
         if (text.StartsWith("unix:", StringComparison.Ordinal))
         {
-            return Parsed.Bad($"{Show(s)}: Consul is not asked over unix sockets; allowed is http://HOST:PORT or https://HOST:PORT");
+            return Parsed.Bad(
+                $"{Show(s)}: Consul is not asked over unix sockets; allowed is http://HOST:PORT or https://HOST:PORT");
         }
 
         return Uri.TryCreate(text, UriKind.Absolute, out Uri? uri)
@@ -155,13 +156,13 @@ internal static class ScalarTypes
         string form = $"{Units.Duration(min)}-{Units.Duration(max)}";
         return new ScalarType($"a duration, {form}", s =>
         {
-            // Units stops at 30 days; a plain number of something is out of range rather than no duration.
-            if (!Units.TryDuration(s.Text, out TimeSpan value))
+            bool duration = Units.TryDuration(s.Text, out TimeSpan value);
+            if (!duration && !IsLongDuration(s.Text))
             {
                 return Parsed.Bad($"{Show(s)} is not a duration; allowed is {Units.DurationForm}");
             }
 
-            return value >= min && value <= max
+            return duration && value >= min && value <= max
                 ? Parsed.Of(value)
                 : Parsed.Bad($"{Show(s)} is out of range; allowed is {form}");
         });
@@ -185,13 +186,20 @@ internal static class ScalarTypes
 
             string? nearest = NearestName.Of(s.Text, built.Concat(notBuilt));
             return Parsed.Bad($"{Show(s)} is not one of the values here; allowed is {form}, the nearest is '{nearest}'");
-        }) { NotBuilt = notBuilt };
+        });
     }
 
     /// <summary>A value for a message; long ones are cut.</summary>
     public static string Show(YamlScalar scalar) => scalar.Text.Length <= 100
         ? $"'{scalar.Text}'"
         : $"'{scalar.Text[..100]}…' ({scalar.Text.Length} characters)";
+
+    // Units stops at 30 days; what only has too many digits is out of range rather than no duration.
+    private static bool IsLongDuration(string text)
+    {
+        string number = text.TrimEnd('m', 's', 'h');
+        return number.Length > 1 && number.All(char.IsAsciiDigit) && Units.TryDuration($"1{text[number.Length..]}", out _);
+    }
 
     private static ScalarType TextType(string form, Predicate<string> allowed, Func<string, string>? normalize = null) =>
         new(form, s =>

@@ -5,8 +5,8 @@ namespace Gateway.Configuration;
 /// <summary>Every key of the configuration file (SPEC section 2), in the order of config/gateway.yaml.</summary>
 internal static class Schema
 {
-    private const string Edge = "the edge (external)";
-    private const string Guard = "the guard (catalog.guard)";
+    private const string Edge = "the edge";
+    private const string Guard = "the guard";
 
     /// <summary>The whole file.</summary>
     public static readonly SectionNode Root = new(
@@ -28,11 +28,17 @@ internal static class Schema
                     "TLS to Consul, used with an https:// address",
                     new ScalarNode("ca", "PEM file of the authorities; null: the system's", FilePath, null),
                     new ScalarNode("cert", "PEM file of our client certificate", FilePath, null),
-                    new ScalarNode("key", "PEM file of its key; null: it is in cert", FilePath, null))) { Optional = true },
+                    new ScalarNode("key", "PEM file of its key; null: it is in cert", FilePath, null)))
+            {
+                Optional = true,
+            },
             new SectionNode(
                 "embedded",
                 "a catalog inside Gateway that speaks the part of Consul's API that registrators and curl use",
-                new ScalarNode("listen", "where it serves", Listen, "127.0.0.1:8500")) { Optional = true },
+                new ScalarNode("listen", "where it serves", Listen, "127.0.0.1:8500"))
+            {
+                Optional = true,
+            },
             new ListNode("files", "files of Consul registrations; * and ? in the last part, relative to this file", FilePath),
             new SectionNode(
                 "guard",
@@ -41,8 +47,16 @@ internal static class Schema
                 new ScalarNode("minInstances", "and at least so many", Integer(1, 1_000_000), "3") { NotBuilt = Guard },
                 new ScalarNode("holdFor", "how long", Span("0", "720h"), "5m") { NotBuilt = Guard }),
             new ScalarNode("portGrace", "how long a port stays open after its last claim is gone", Span("0", "24h"), "10s")),
-        new ScalarNode("stateDirectory", "last known good catalog, operator's states, sockets in run/", FilePath, "/var/lib/gateway"),
-        new ScalarNode("defaultEnvironment", "environment of instances without an environment tag", EnvironmentName, "production"),
+        new ScalarNode(
+            "stateDirectory",
+            "last known good catalog, operator's states, sockets in run/",
+            FilePath,
+            "/var/lib/gateway"),
+        new ScalarNode(
+            "defaultEnvironment",
+            "environment of instances without an environment tag",
+            EnvironmentName,
+            "production"),
         new EntriesNode(
             "environments",
             "tag on the instance -> where it is reached",
@@ -56,7 +70,11 @@ internal static class Schema
         {
             FoldCase = true,
         },
-        new ScalarNode("engine", "what runs plain HTTP/1.1 and TCP; until loops are built Kestrel runs for both", Choice(["loops", "kestrel"]), "loops"),
+        new ScalarNode(
+            "engine",
+            "what runs plain HTTP/1.1 and TCP; until loops are built Kestrel runs for both",
+            Choice(["loops", "kestrel"]),
+            "loops"),
         new SectionNode(
             "internal",
             "the per-service ports",
@@ -66,15 +84,33 @@ internal static class Schema
             "the edge; absent: no edge port opens",
             new ListNode("http", "plain HTTP", Listen) { NotBuilt = Edge },
             new ListNode("https", "HTTPS", Listen) { NotBuilt = Edge },
-            new ScalarNode("certificates", "directory of *.pem, NAME.crt + NAME.key", FilePath, "/etc/gateway/certs") { NotBuilt = Edge },
-            new ScalarNode("defaultCertificate", "serves no and unknown SNI; null: the first by file name", FilePath, null) { NotBuilt = Edge },
+            new ScalarNode(
+                "certificates",
+                "directory of *.pem, NAME.crt + NAME.key",
+                FilePath,
+                "/etc/gateway/certs")
+            {
+                NotBuilt = Edge,
+            },
+            new ScalarNode(
+                "defaultCertificate",
+                "serves no and unknown SNI; null: the first by file name",
+                FilePath,
+                null)
+            {
+                NotBuilt = Edge,
+            },
             new ScalarNode("strictSni", "refuse unknown SNI", OnOff, "off") { NotBuilt = Edge },
             new EntriesNode(
                 "headers",
                 "set on every HTTPS response",
                 HeaderNameError,
                 new ScalarNode("", "value", AnyText, null) { Required = true },
-                """{ Strict-Transport-Security: "max-age=31536000; preload", X-Frame-Options: DENY, X-Content-Type-Options: nosniff }""")
+                """
+                Strict-Transport-Security: "max-age=31536000; preload"
+                X-Frame-Options: DENY
+                X-Content-Type-Options: nosniff
+                """)
             {
                 FoldCase = true,
                 NotBuilt = Edge,
@@ -88,8 +124,11 @@ internal static class Schema
             {
                 FoldCase = true,
                 NotBuilt = Edge,
-            }) { Optional = true },
-        new ListNode("trustedProxies", "peers whose X-Forwarded-* headers are believed", Network) { NotBuilt = "trustedProxies" },
+            })
+        {
+            Optional = true,
+        },
+        new ListNode("trustedProxies", "peers whose X-Forwarded-* headers are believed", Network) { NotBuilt = "trusting proxies" },
         new EntriesNode("services", "hand tuning; NAME or NAME@ENV", ServiceNameError, new SettingsNode("", "one service"), null),
         new EntriesNode(
             "static",
@@ -102,24 +141,28 @@ internal static class Schema
                 new ListNode("servers", "its servers", Server) { NotEmpty = true }),
             null)
         {
-            NotBuilt = "static services (static)",
+            NotBuilt = "a service outside the catalog",
         },
         new SectionNode(
             "limits",
             "what Gateway takes on",
-            new ScalarNode("maxConnections", "client connections at a time; lowered to what the descriptor limit allows", Integer(1, 10_000_000), "50000"),
+            new ScalarNode(
+                "maxConnections",
+                "client connections at a time; lowered to what the descriptor limit allows",
+                Integer(1, 10_000_000),
+                "50000"),
             new ScalarNode("maxConnectionsKey", "key in Consul's KV that overrides it", AnyText, "service/haproxy/maxconn")
             {
                 Nullable = true,
-                NotBuilt = "limits.maxConnectionsKey",
+                NotBuilt = "a limit in Consul's KV",
             }),
         new SectionNode(
             "admin",
             "metrics, status, API",
             new ScalarNode("listen", "where it serves", Listen, "127.0.0.1:9900"),
             new ListNode("names", "host names it may be called by, beside IP addresses and localhost", HostName),
-            new ScalarNode("tokensFile", "file with 'ROLE TOKEN' lines", FilePath, null) { NotBuilt = "admin.tokensFile" },
-            new ScalarNode("group", "group that may use the unix socket", AnyText, null) { NotBuilt = "admin.group" }),
+            new ScalarNode("tokensFile", "file with 'ROLE TOKEN' lines", FilePath, null) { NotBuilt = "a file of tokens" },
+            new ScalarNode("group", "group that may use the unix socket", AnyText, null) { NotBuilt = "a group for the socket" }),
         new SectionNode(
             "drain",
             "how the process ends",
@@ -138,8 +181,11 @@ internal static class Schema
                 "access",
                 "the access log; off: none",
                 new ScalarNode("format", "form of a line", Choice(["json"], "haproxy", "combined"), "json"),
-                new ScalarNode("file", "where it goes; \"-\": standard output", FilePath, "-")) { OrOff = true },
-            new ScalarNode("syslog", "syslog server", AnyText, null) { NotBuilt = "log.syslog" }));
+                new ScalarNode("file", "where it goes; \"-\": standard output", FilePath, "-"))
+            {
+                OrOff = true,
+            },
+            new ScalarNode("syslog", "syslog server", AnyText, null) { NotBuilt = "syslog" }));
 
     /// <summary>Dotted paths of all values that a variable may set.</summary>
     public static IReadOnlyList<string> ScalarPaths { get; } = [.. Scalars(Root, "")];
@@ -166,7 +212,7 @@ internal static class Schema
     private static ScalarType Span(string min, string max) =>
         Planning.Units.TryDuration(min, out TimeSpan from) && Planning.Units.TryDuration(max, out TimeSpan to)
             ? Duration(from, to)
-            : throw new ArgumentException($"{min}-{max}");
+            : throw new InvalidOperationException($"{min}-{max}");
 
     private static string? ServiceNameError(string name)
     {

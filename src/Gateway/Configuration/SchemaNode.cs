@@ -82,5 +82,5 @@ internal sealed record EntriesNode(string Key, string Doc, Func<string, string?>
     }
 }
 
-/// <summary>Hand tuning of one service: the keys of <see cref="Planning.SettingGrammar"/>, nested or flattened, beside known ones.</summary>
+/// <summary>Hand tuning of one service: keys of <see cref="Planning.SettingGrammar"/>, nested or dotted, and others.</summary>
 internal sealed record SettingsNode(string Key, string Doc, params SchemaNode[] Known) : SchemaNode(Key, Doc);

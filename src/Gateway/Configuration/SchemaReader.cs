@@ -81,7 +81,9 @@ internal sealed class SchemaReader(DiagnosticList diagnostics, string folder)
                 return;
             }
 
-            diagnostics.Error(word.Place, $"{path}: {ScalarTypes.Show(word)} is not allowed; allowed is off or a mapping of {KeysOf(node)}");
+            diagnostics.Error(
+                word.Place,
+                $"{path}: {ScalarTypes.Show(word)} is not allowed; allowed is off or a mapping of {KeysOf(node)}");
             given = null;
         }
 
@@ -154,7 +156,9 @@ internal sealed class SchemaReader(DiagnosticList diagnostics, string folder)
         if (node.NotBuilt is not null && given is YamlScalar && value is not false
             && (byDefault.IsNull || !Equals(value, node.Type.Parse(byDefault).Value)))
         {
-            diagnostics.Error(scalar.Place, $"{path}: {node.NotBuilt} is not built yet; leave it out or write {NotBuiltDefault(node)}");
+            diagnostics.Error(
+                scalar.Place,
+                $"{path}: {node.NotBuilt} is not built yet; leave it out or write {NotBuiltDefault(node)}");
             valid = false;
         }
 
@@ -176,7 +180,9 @@ internal sealed class SchemaReader(DiagnosticList diagnostics, string folder)
         YamlList? list = given as YamlList;
         foreach (YamlNode item in list?.Items ?? [.. node.Default.Select(d => new YamlScalar(d, quoted: true, Place.Default))])
         {
-            Parsed parsed = item is YamlScalar { IsNull: false } s ? node.Item.Parse(s) : Parsed.Bad($"{KindOf(item)} is not {node.Item.Form}");
+            Parsed parsed = item is YamlScalar { IsNull: false } s
+                ? node.Item.Parse(s)
+                : Parsed.Bad($"{KindOf(item)} is not {node.Item.Form}");
             if (parsed.Error is null)
             {
                 (object? value, string text) = Effective(node.Item, parsed.Value, (YamlScalar)item);
@@ -237,7 +243,7 @@ internal sealed class SchemaReader(DiagnosticList diagnostics, string folder)
 
         if (node.NotBuilt is not null && written is { Entries.Count: > 0 } && !SameAsDefault(node, written))
         {
-            diagnostics.Error(keyPlace, $"{path}: {node.NotBuilt} {(node.NotBuilt.StartsWith("static", StringComparison.Ordinal) ? "are" : "is")} not built yet; leave it out");
+            diagnostics.Error(keyPlace, $"{path}: {node.NotBuilt} is not built yet; leave it out");
         }
     }
 

@@ -38,9 +38,11 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
             string key = Schema.Join(prefix, entry.Key);
             if (!IsKnown(key))
             {
-                string where = Schema.Join(path, prefix);
+                string where = prefix.Length == 0 ? path : Schema.Join(path, prefix);
                 string shown = ScalarTypes.Show(new YamlScalar(entry.Key, quoted: true, entry.KeyPlace));
-                diagnostics.Error(entry.KeyPlace, $"unknown key {shown} in '{where}'; the nearest valid key is '{Nearest(prefix, entry.Key)}'");
+                diagnostics.Error(
+                    entry.KeyPlace,
+                    $"unknown key {shown} in '{where}'; the nearest valid key is '{Nearest(prefix, entry.Key)}'");
                 continue;
             }
 
@@ -61,8 +63,9 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
             case YamlMap map:
                 Map(map, key);
                 break;
-            case YamlList list when list.Items.TrueForAll(i => i is YamlScalar { IsNull: false } s && !s.Text.Contains(';', StringComparison.Ordinal)):
-                Setting(key, new YamlScalar(string.Join(';', list.Items.Select(i => ((YamlScalar)i).Text)), quoted: true, list.Place));
+            case YamlList list when list.Items.TrueForAll(IsPlain):
+                string joined = string.Join(';', list.Items.Select(i => ((YamlScalar)i).Text));
+                Setting(key, new YamlScalar(joined, quoted: true, list.Place));
                 break;
             default:
                 diagnostics.Error(value.Place, $"{Schema.Join(path, key)} takes a list of plain values without ';'");
@@ -96,6 +99,9 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
         Scalars.Add((key, scalar));
     }
 
+    private static bool IsPlain(YamlNode item) =>
+        item is YamlScalar { IsNull: false } scalar && !scalar.Text.Contains(';', StringComparison.Ordinal);
+
     // Known is a key of the grammar, or the beginning of one (a mapping such as check or timeouts).
     private static bool IsKnown(string key) =>
         SettingGrammar.Keys.Count == 0
@@ -108,6 +114,6 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
             .Where(k => k.StartsWith(begin, StringComparison.Ordinal))
             .Select(k => k[begin.Length..].Split('.')[0])
             .Distinct(StringComparer.Ordinal);
-        return NearestName.Of(key, siblings) is { } near ? begin + near : NearestName.Of(key, SettingGrammar.Keys);
+        return !key.Contains('.') && NearestName.Of(key, siblings) is { } near ? begin + near : NearestName.Of(begin + key, SettingGrammar.Keys);
     }
 }

@@ -20,7 +20,8 @@ public static class StateDirectory
         return bytes <= SocketPathBytesMax
             ? null
             : $"the socket '{socket}' would have a path of {bytes} bytes, and {SocketPathBytesMax} are allowed; "
-                + $"name a directory of at most {SocketPathBytesMax - LongestSocket.Length} bytes, like /var/lib/gateway, or a symbolic link to this one";
+                + $"name a directory of at most {SocketPathBytesMax - LongestSocket.Length} bytes, like /var/lib/gateway, "
+                + "or a symbolic link to this one";
     }
 
     /// <summary>
@@ -32,6 +33,11 @@ public static class StateDirectory
     /// <param name="place">Where the operator wrote it, for the message: a place in the file, a variable, <c>--state</c>.</param>
     public static Diagnostic? Prepare(string directory, string place)
     {
+        if (OperatingSystem.IsWindows())
+        {
+            throw new PlatformNotSupportedException("Gateway runs on Linux");
+        }
+
         if (PathProblem(directory) is { } length)
         {
             return new Diagnostic(place, DiagnosticSeverity.Error, $"stateDirectory: {length}");
@@ -61,7 +67,8 @@ public static class StateDirectory
                 place,
                 DiagnosticSeverity.Error,
                 $"stateDirectory: '{now}' cannot be written by user {user}: {reason}; create it for that user "
-                + $"(install -d -o {user} {directory}), or name another one with --state DIR, {Overlay.Prefix}STATEDIRECTORY or stateDirectory");
+                + $"(install -d -o {user} {directory}), or name another one with --state DIR, "
+                + $"{Overlay.Prefix}STATEDIRECTORY or stateDirectory");
         }
     }
 

@@ -14,12 +14,14 @@ internal sealed class YamlTreeReader
     private readonly string _source;
     private readonly DiagnosticList _diagnostics;
     private readonly Parser _parser;
+    private Place _last;
 
     private YamlTreeReader(string text, string source, DiagnosticList diagnostics)
     {
         _source = source;
         _diagnostics = diagnostics;
         _parser = new Parser(new StringReader(text));
+        _last = new Place(source, 1, 1);
     }
 
     /// <summary>The root mapping; empty for an empty file, null when there is no tree to speak of (an error says why).</summary>
@@ -33,14 +35,21 @@ internal sealed class YamlTreeReader
             return null;
         }
 
+        YamlTreeReader reader = new(text, source, diagnostics);
         try
         {
-            return new YamlTreeReader(text, source, diagnostics).Document();
+            return reader.Document();
         }
         catch (YamlException e)
         {
             (Place place, string message) = Syntax(text, source, e);
             diagnostics.Error(place, message);
+            return null;
+        }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException or IndexOutOfRangeException)
+        {
+            // The parser breaks on some garbage instead of refusing it; an operator's file must not look like our crash.
+            diagnostics.Error(reader._last, "not valid YAML somewhere after this place");
             return null;
         }
     }
@@ -130,6 +139,7 @@ internal sealed class YamlTreeReader
 
         if (_parser.Current is NodeEvent node)
         {
+            _last = PlaceOf(_source, node.Start);
             if (!node.Anchor.IsEmpty)
             {
                 Error(node.Start, $"anchors (&{node.Anchor.Value}) are not used here; write the value out where it is needed");

@@ -135,13 +135,14 @@ public sealed class ConfigurationCheckTests : IDisposable
     [Fact]
     public void A_problem_of_the_catalog_stands_at_the_tag()
     {
-        string path = Write("dump.yaml", "services:\n  - Name: orders\n    ID: orders-1\n    Tags:\n      - internal-listen-http-99999\n");
+        string path = Write("dump.yaml", "services:\n  - Name: orders\n    ID: orders-1\n    Tags:\n      - internal-listen-http-99999\n  - { Name: orders, Node: n1, ID: orders-2 }\n");
         Instance instance = new() { Service = "orders", Node = "n1", ServiceId = "orders-1", Address = "10.0.0.1", Port = 1 };
-        DumpPlaces places = new(path, new CatalogDump { Instances = [new DumpedInstance(instance, 2, 5)] });
+        DumpPlaces places = new(path, new CatalogDump { Instances = [instance] });
         Problem problem = new() { Code = "port-invalid", Service = "orders", Instance = "n1/orders-1", Place = "tag", Value = "internal-listen-http-99999", Now = "tag ignored" };
         Assert.Equal($"{path}:5:9", places.Of(problem).ToString());
         Assert.Equal($"{path}:2:5", places.Of(problem with { Value = "elsewhere" }).ToString());
         Assert.Equal($"{path}:2:5", places.Of(problem with { Instance = null }).ToString());
+        Assert.Equal($"{path}:6:5", places.Of(problem with { Instance = "n1/orders-2" }).ToString());
         Assert.Null(places.Of(problem with { Service = "unknown", Instance = null }));
     }
 
@@ -150,7 +151,7 @@ public sealed class ConfigurationCheckTests : IDisposable
     {
         Instance instance = new() { Service = "orders", Node = "n1", ServiceId = "orders-1", Address = "10.0.0.1", Port = 1 };
         CheckReport report = Run(
-            Write("g.yaml", ""), Write("dump.yaml", "services: []"), _ => new CatalogDump { Instances = [new DumpedInstance(instance, 1, 1)] });
+            Write("g.yaml", ""), Write("dump.yaml", "services: []"), _ => new CatalogDump { Instances = [instance] });
         Assert.Contains("; catalog: 1 service, 1 instance, ", report.Lines[^1], StringComparison.Ordinal);
         CheckReport refused = Run(
             Write("g.yaml", "engine: x"), Write("dump.yaml", "services: []"), _ => new CatalogDump());

@@ -24,6 +24,7 @@ public sealed class ConfigurationDiagnosticsTests
     [InlineData("drain: { grace: 5sec }", "g.yaml:1:17: error: drain.grace: '5sec' is not a duration; allowed is " + DurationForm)]
     [InlineData("drain: { grace: -5s }", "g.yaml:1:17: error: drain.grace: '-5s' is not a duration; allowed is " + DurationForm)]
     [InlineData("catalog: { consul: { wait: 11m } }", "g.yaml:1:28: error: catalog.consul.wait: '11m' is out of range; allowed is 1s-10m")]
+    [InlineData("upgrade: { timeout: 9999h }", "g.yaml:1:21: error: upgrade.timeout: '9999h' is out of range; allowed is 0s-168h")]
     [InlineData("drain: { grace: [5s] }", "g.yaml:1:17: error: drain.grace takes one value, not a list; allowed is a duration, 0s-24h")]
     [InlineData("drain: { grace: { s: 5 } }", "g.yaml:1:17: error: drain.grace takes one value, not a mapping; allowed is a duration, 0s-24h")]
     [InlineData("drain:\n  grace:\n", "g.yaml:2:3: error: drain.grace has no value; allowed is a duration, 0s-24h")]
@@ -86,17 +87,17 @@ public sealed class ConfigurationDiagnosticsTests
         Assert.Equal(expected, Findings(yaml));
 
     [Theory]
-    [InlineData("catalog: { guard: { above: 30% } }", "g.yaml:1:28: error: catalog.guard.above: the guard (catalog.guard) is not built yet; leave it out or write its default, 50%")]
-    [InlineData("external: { http: [\":80\"] }", "g.yaml:1:19: error: external.http: the edge (external) is not built yet; leave it out or write []")]
-    [InlineData("external: { certificates: /certs }", "g.yaml:1:27: error: external.certificates: the edge (external) is not built yet; leave it out or write its default, /etc/gateway/certs")]
-    [InlineData("external: { hosts: { a.example: orders } }", "g.yaml:1:13: error: external.hosts: the edge (external) is not built yet; leave it out")]
-    [InlineData("external: { headers: { X-A: b } }", "g.yaml:1:13: error: external.headers: the edge (external) is not built yet; leave it out")]
-    [InlineData("external: { strictSni: on }", "g.yaml:1:24: error: external.strictSni: the edge (external) is not built yet; leave it out or write its default, off")]
-    [InlineData("static: { a: { port: 80, servers: [\"10.0.0.1:80\"] } }", "g.yaml:1:1: error: static: static services (static) are not built yet; leave it out")]
-    [InlineData("trustedProxies: [10.0.0.0/8]", "g.yaml:1:17: error: trustedProxies: trustedProxies is not built yet; leave it out or write []")]
-    [InlineData("limits: { maxConnectionsKey: x }", "g.yaml:1:30: error: limits.maxConnectionsKey: limits.maxConnectionsKey is not built yet; leave it out or write null or service/haproxy/maxconn")]
-    [InlineData("admin: { tokensFile: /t }", "g.yaml:1:22: error: admin.tokensFile: admin.tokensFile is not built yet; leave it out or write null")]
-    [InlineData("log: { syslog: \"10.0.0.1:514\" }", "g.yaml:1:16: error: log.syslog: log.syslog is not built yet; leave it out or write null")]
+    [InlineData("catalog: { guard: { above: 30% } }", "g.yaml:1:28: error: catalog.guard.above: the guard is not built yet; leave it out or write its default, 50%")]
+    [InlineData("external: { http: [\":80\"] }", "g.yaml:1:19: error: external.http: the edge is not built yet; leave it out or write []")]
+    [InlineData("external: { certificates: /certs }", "g.yaml:1:27: error: external.certificates: the edge is not built yet; leave it out or write its default, /etc/gateway/certs")]
+    [InlineData("external: { hosts: { a.example: orders } }", "g.yaml:1:13: error: external.hosts: the edge is not built yet; leave it out")]
+    [InlineData("external: { headers: { X-A: b } }", "g.yaml:1:13: error: external.headers: the edge is not built yet; leave it out")]
+    [InlineData("external: { strictSni: on }", "g.yaml:1:24: error: external.strictSni: the edge is not built yet; leave it out or write its default, off")]
+    [InlineData("static: { a: { port: 80, servers: [\"10.0.0.1:80\"] } }", "g.yaml:1:1: error: static: a service outside the catalog is not built yet; leave it out")]
+    [InlineData("trustedProxies: [10.0.0.0/8]", "g.yaml:1:17: error: trustedProxies: trusting proxies is not built yet; leave it out or write []")]
+    [InlineData("limits: { maxConnectionsKey: x }", "g.yaml:1:30: error: limits.maxConnectionsKey: a limit in Consul's KV is not built yet; leave it out or write null or service/haproxy/maxconn")]
+    [InlineData("admin: { tokensFile: /t }", "g.yaml:1:22: error: admin.tokensFile: a file of tokens is not built yet; leave it out or write null")]
+    [InlineData("log: { syslog: \"10.0.0.1:514\" }", "g.yaml:1:16: error: log.syslog: syslog is not built yet; leave it out or write null")]
     [InlineData("log: { access: { format: haproxy } }", "g.yaml:1:26: error: log.access.format: 'haproxy' is not built yet; allowed is json")]
     public void Features_that_are_not_built_say_so(string yaml, string expected) => Assert.Equal([expected], Findings(yaml));
 
@@ -123,7 +124,7 @@ public sealed class ConfigurationDiagnosticsTests
     {
         Assert.Equal(
             [
-                "g.yaml:1:1: error: static: static services (static) are not built yet; leave it out",
+                "g.yaml:1:1: error: static: a service outside the catalog is not built yet; leave it out",
                 "g.yaml:1:11: error: static.a.servers is missing; allowed is a list of HOST:PORT or [V6]:PORT",
                 "g.yaml:1:22: error: static.a.port: '03000' is not a whole number; allowed is 1-65535",
             ],
@@ -175,6 +176,27 @@ public sealed class ConfigurationDiagnosticsTests
         string[] findings = Findings(yaml);
         Assert.NotEmpty(findings);
         Assert.All(findings, f => Assert.Matches(@"^g\.yaml:\d+:\d+: error: ", f));
+    }
+
+    [Fact]
+    public void Any_damage_to_a_whole_file_gives_findings_or_options_and_never_an_exception()
+    {
+        // A fixed seed: a failure is found again by running again.
+        Random random = new(20240229);
+        const string Alphabet = "{}[]:,\"'#&*!|>%@`~- \n\t0aé\u0000";
+        string whole = SchemaFileTests.Whole();
+        for (int i = 0; i < 3000; i++)
+        {
+            char[] text = whole.ToCharArray();
+            for (int edits = random.Next(1, 6); edits > 0; edits--)
+            {
+                text[random.Next(text.Length)] = Alphabet[random.Next(Alphabet.Length)];
+            }
+
+            string damaged = new string(text).Remove(random.Next(whole.Length / 2), random.Next(whole.Length / 2));
+            ConfigurationResult result = Read(damaged, "GATEWAY__DRAIN__GRACE=1s", "GATEWAY__SERVICES__TEST-SERVER__BALANCE=leastconn");
+            Assert.Equal(result.Options is null, result.Diagnostics.Any(d => d.Severity == DiagnosticSeverity.Error));
+        }
     }
 
     [Fact]

@@ -1,7 +1,9 @@
+using System.Runtime.Versioning;
 using Gateway.Configuration;
 
 namespace Gateway.Tests.Configuration;
 
+[UnsupportedOSPlatform("windows")]
 public sealed class StateDirectoryTests : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("gws").FullName;
