@@ -10,9 +10,6 @@ namespace Gateway.DataPlane.Listening;
 internal sealed record BindAddresses(
     IReadOnlyList<IPAddress> Addresses, IReadOnlyList<string> MissingInterfaces, bool NamesInterfaces)
 {
-    /// <summary>Looks names up among the interfaces of this host.</summary>
-    public static BindAddresses Resolve(ListeningOptions options) => Resolve(options, OfInterface);
-
     /// <summary>Looks names up with <paramref name="ofInterface"/>.</summary>
     public static BindAddresses Resolve(ListeningOptions options, Func<string, IReadOnlyList<IPAddress>> ofInterface)
     {
@@ -51,7 +48,8 @@ internal sealed record BindAddresses(
         }
     }
 
-    private static List<IPAddress> OfInterface(string name)
+    /// <summary>Addresses of an interface of this host; none when there is no such interface.</summary>
+    public static IReadOnlyList<IPAddress> OfInterface(string name)
     {
         try
         {

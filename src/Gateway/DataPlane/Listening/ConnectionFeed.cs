@@ -137,7 +137,8 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
                     }
                     catch (Exception e)
                     {
-                        // The client may be gone already. Kestrel ends its accept loop for good on any exception, so none may leave.
+                        // The client may be gone already. Kestrel ends its accept loop for good on any exception, so none
+                        // may leave.
                         feed._logger.LogDebug(e, "feed {Feed}: connection lost before it was taken", feed.EndPoint.Name);
                         feed.Drop(queued);
                     }

@@ -12,8 +12,8 @@ namespace Gateway.DataPlane.Listening;
 // ever disposed with an accept pending (see ListeningSocket).
 
 /// <summary>
-/// Takes an accepted socket; must return at once. Owns the socket from then on: calls <see cref="ListenerState.ConnectionOpened"/>
-/// before it returns and <see cref="ListenerState.ConnectionClosed"/> once, when the connection is closed.
+/// Takes an accepted socket; must return at once. Owns the socket from then on: calls
+/// <see cref="ListenerState.ConnectionOpened"/> before it returns and <see cref="ListenerState.ConnectionClosed"/> once, when the connection is closed.
 /// </summary>
 internal delegate void AcceptedSocket(ListenerState listener, Socket socket);
 
@@ -30,27 +30,26 @@ internal sealed record OwnSocket(ListenerState? Listener, IPEndPoint? EndPoint, 
 internal sealed class ListenerSet : IAsyncDisposable
 {
     private static readonly TimeSpan InterfaceRecheck = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan StarvedSaidEvery = TimeSpan.FromMinutes(1);
     private static readonly IReadOnlyList<IPAddress> EveryAddress = [IPAddress.Any, IPAddress.IPv6Any];
 
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly AdoptedSockets? _adopted;
     private readonly AcceptContext _context;
-    private readonly long _epoch;
+    private readonly PortBinder _binder;
+    private readonly Func<string, IReadOnlyList<IPAddress>> _interfaces;
+    private readonly int _descriptorLimit;
     private readonly ITimer _timer;
-    private readonly PortOwners _owners = new();
 
     // One operation at a time; everything below, up to the next comment, is touched in a turn only.
     private readonly SemaphoreSlim _turn = new(1, 1);
     private readonly SortedDictionary<ListenerKey, OpenPort> _ports = [];
     private readonly Dictionary<string, OpenPort> _own = new(StringComparer.Ordinal);
-    private readonly HashSet<PortAddress> _failed = [];
     private BindAddresses _addresses;
     private ListeningOptions _options;
     private bool _exported;
     private bool _stopped;
     private bool _watching;
-    private bool _loopback6Noted;
     private bool _disposed;
 
     // Written in a turn, read by anybody.
@@ -59,6 +58,7 @@ internal sealed class ListenerSet : IAsyncDisposable
 
     // Written by accept loops and by the network watch.
     private int _starved;
+    private long _starvedSaid;
     private volatile bool _networkChanged;
 
     /// <summary>Makes a set without listeners.</summary>
@@ -69,6 +69,7 @@ internal sealed class ListenerSet : IAsyncDisposable
     /// <param name="tcp">Takes connections of TCP ports.</param>
     /// <param name="maxConnections">Client connections at a time over all listeners of the plan, 1 or more.</param>
     /// <param name="adopted">Sockets of a predecessor, used before any is bound; null: none.</param>
+    /// <param name="interfaces">Addresses of an interface by its name; null: this host's.</param>
     public ListenerSet(
         ListeningOptions options,
         TimeProvider time,
@@ -76,26 +77,29 @@ internal sealed class ListenerSet : IAsyncDisposable
         AcceptedSocket http,
         AcceptedSocket tcp,
         int maxConnections,
-        AdoptedSockets? adopted = null)
+        AdoptedSockets? adopted = null,
+        Func<string, IReadOnlyList<IPAddress>>? interfaces = null)
     {
         _options = options;
-        _addresses = BindAddresses.Resolve(options);
+        _interfaces = interfaces ?? BindAddresses.OfInterface;
+        _addresses = BindAddresses.Resolve(options, _interfaces);
         _time = time;
         _logger = logger;
-        _adopted = adopted;
-        _epoch = time.GetTimestamp();
+        _binder = new PortBinder(time, logger, adopted);
         Gate = new ConnectionGate(maxConnections);
+
+        _descriptorLimit = DescriptorLimit.Read();
 
         // The protocol is read per connection: a port may change it without closing its socket.
         _context = new AcceptContext(
             (listener, socket) => (listener.Plan.Protocol == ListenProtocol.Tcp ? tcp : http)(listener, socket),
-            Gate, time, logger, Starved);
+            Gate, time, logger, DescriptorLimit.MarkOfPlan(_descriptorLimit), Starved);
         _timer = time.CreateTimer(_ => _ = RetryAsync(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         WatchNetwork();
         Publish();
     }
 
-    /// <summary>The limit over all listeners of the plan, and how many connections there are. Own sockets are not counted.</summary>
+    /// <summary>The limit over all listeners of the plan, and how many connections there are; own sockets do not count.</summary>
     public ConnectionGate Gate { get; }
 
     /// <summary>Open ports, in the order of their keys.</summary>
@@ -113,8 +117,6 @@ internal sealed class ListenerSet : IAsyncDisposable
         Allowed = "fewer connections and listeners than descriptors",
         Now = PortAddress.DescriptorAdvice,
     };
-
-    private TimeSpan Now => _time.GetElapsedTime(_epoch);
 
     /// <summary>Binds what is new, hands kept listeners their new plan. Never closes anything.</summary>
     public Task OpenAsync(IReadOnlyList<ListenerPlan> added, IReadOnlyList<Change<ListenerPlan>> changed) => InTurnAsync(() =>
@@ -145,7 +147,7 @@ internal sealed class ListenerSet : IAsyncDisposable
             }
         }
 
-        Bind(unbound);
+        _binder.Bind(unbound);
         return Task.CompletedTask;
     });
 
@@ -169,7 +171,7 @@ internal sealed class ListenerSet : IAsyncDisposable
     public Task ReconfigureAsync(ListeningOptions options) => InTurnAsync(() =>
     {
         _options = options;
-        _addresses = BindAddresses.Resolve(options);
+        _addresses = BindAddresses.Resolve(options, _interfaces);
         WatchNetwork();
         return BindWantedAsync();
     });
@@ -197,27 +199,23 @@ internal sealed class ListenerSet : IAsyncDisposable
                 Environment = "",
                 Cluster = "",
             };
-            OpenPort port = new(new ListenerState(plan), _context with { Dispatch = accepted, Gate = null });
+            AcceptContext context = _context with
+            {
+                Dispatch = accepted,
+                Gate = null,
+                DescriptorMark = DescriptorLimit.MarkOfOwn(_descriptorLimit),
+            };
+            OpenPort port = new(new ListenerState(plan), context);
             PortAddress address = port.Want([endPoint.Address])[0];
-            if (address.TryBind(_adopted, Now))
+            Problem? problem = _binder.BindOnce(address, name);
+            if (problem is null)
             {
-                port.PublishBindings();
                 _own.Add(name, port);
-                result = new OwnSocket(port.State, address.View.EndPoint, null);
-            }
-            else
-            {
-                FindOwners([address]);
-                Problem problem = address.ToProblem();
-                result = new OwnSocket(null, null, problem with
-                {
-                    Service = null,
-                    Now = address.Failure == PortAddress.InUse
-                        ? $"{name} cannot listen there: held by {address.Owner?.ToString() ?? "a program this user may not see"}"
-                        : $"{name} cannot listen there: {address.ErrorText}",
-                });
             }
 
+            result = problem is null
+                ? new OwnSocket(port.State, address.View.EndPoint, null)
+                : new OwnSocket(null, null, problem);
             return Task.CompletedTask;
         });
         return result!;
@@ -257,7 +255,7 @@ internal sealed class ListenerSet : IAsyncDisposable
         return Task.CompletedTask;
     });
 
-    /// <summary>Stops accepting on every port of the plan and closes its sockets (drain). Gateway's own stay until the end.</summary>
+    /// <summary>Stops accepting on every port of the plan and closes its sockets (drain). Gateway's own stay open.</summary>
     public Task StopAcceptingAsync() => InTurnAsync(() =>
     {
         _stopped = true;
@@ -288,11 +286,11 @@ internal sealed class ListenerSet : IAsyncDisposable
         try
         {
             await operation();
-            Publish();
-            Schedule();
         }
         finally
         {
+            Publish();
+            Schedule();
             _turn.Release();
         }
     }
@@ -304,79 +302,15 @@ internal sealed class ListenerSet : IAsyncDisposable
         _ => [IPAddress.Parse(key.Scope)],
     };
 
-    private void Bind(IReadOnlyList<PortAddress> unbound)
-    {
-        if (unbound.Count == 0)
-        {
-            return;
-        }
-
-        HashSet<OpenPort> touched = [];
-        List<PortAddress> failed = [];
-        foreach (PortAddress address in unbound)
-        {
-            string? before = address.Failure;
-            touched.Add(address.Port);
-            if (address.TryBind(_adopted, Now))
-            {
-                _failed.Remove(address);
-                if (before is not null)
-                {
-                    _logger.LogInformation("{EndPoint}: bound at last", address.Key.EndPoint);
-                }
-            }
-            else
-            {
-                _failed.Add(address);
-                failed.Add(address);
-            }
-
-            if (address.Failure == before)
-            {
-                failed.Remove(address); // said already
-            }
-        }
-
-        if (unbound.Any(a => a.Failure == PortAddress.InUse))
-        {
-            FindOwners(_failed);
-        }
-
-        foreach (Problem problem in failed.Where(f => !IsQuiet(f)).Select(f => f.ToProblem()).Distinct())
-        {
-            _logger.LogWarning("{Problem}", problem);
-        }
-
-        foreach (OpenPort port in touched)
-        {
-            port.PublishBindings();
-        }
-    }
-
-    private void FindOwners(IEnumerable<PortAddress> failed)
-    {
-        PortAddress[] inUse = [.. failed.Where(f => f.Failure == PortAddress.InUse)];
-        if (inUse.Length == 0)
-        {
-            return;
-        }
-
-        IReadOnlyDictionary<IPEndPoint, PortOwner> owners = _owners.Find([.. inUse.Select(f => f.Key.EndPoint)]);
-        foreach (PortAddress address in inUse)
-        {
-            address.Owner = owners.GetValueOrDefault(address.Key.EndPoint);
-        }
-    }
-
     private async Task CloseAsync(IReadOnlyList<PortAddress> closing)
     {
-        _failed.ExceptWith(closing);
+        _binder.Forget(closing);
         await Task.WhenAll(closing.Select(a => a.CloseAsync(acceptQueued: !_exported)));
 
         // What just closed may be what another listener waits for: 127.0.0.1 in the way of 0.0.0.0.
         if (closing.Count > 0 && !_stopped)
         {
-            Bind([.. _failed.Where(f => f.Failure == PortAddress.InUse)]);
+            _binder.RetryInUse();
         }
     }
 
@@ -387,7 +321,7 @@ internal sealed class ListenerSet : IAsyncDisposable
             return;
         }
 
-        Bind([.. _ports.Values.SelectMany(p => p.Want(Wanted(p.State.Key)))]);
+        _binder.Bind([.. _ports.Values.SelectMany(p => p.Want(Wanted(p.State.Key)))]);
         await CloseAsync([.. _ports.Values.SelectMany(p => p.TakeUnwanted(Wanted(p.State.Key)))]);
     }
 
@@ -408,7 +342,7 @@ internal sealed class ListenerSet : IAsyncDisposable
                 // 1. Addresses that interface names stand for now.
                 if (_addresses.NamesInterfaces)
                 {
-                    BindAddresses found = BindAddresses.Resolve(_options);
+                    BindAddresses found = BindAddresses.Resolve(_options, _interfaces);
 
                     // An interface that went away keeps its sockets: they cost nothing and serve again when it is back.
                     _addresses = found.MissingInterfaces.Count == 0
@@ -417,27 +351,8 @@ internal sealed class ListenerSet : IAsyncDisposable
                     await BindWantedAsync();
                 }
 
-                // 2. What failed and is due. An absent address is asked for once, not once per port.
-                Dictionary<IPAddress, bool> present = [];
-                List<PortAddress> due = [];
-                foreach (PortAddress address in _failed)
-                {
-                    bool absent = address.Failure == PortAddress.NotAvailable;
-                    if (address.Due > Now && !(absent && networkChanged))
-                    {
-                        continue;
-                    }
-
-                    if (absent && !IsPresent(address.Key.Address, present))
-                    {
-                        address.Postpone(Now);
-                        continue;
-                    }
-
-                    due.Add(address);
-                }
-
-                Bind(due);
+                // 2. What failed and is due.
+                _binder.RetryDue(networkChanged);
             });
         }
         catch (Exception e)
@@ -445,42 +360,6 @@ internal sealed class ListenerSet : IAsyncDisposable
             // Ours to repair; the listeners that are open must go on.
             _logger.LogError(e, "retrying to bind failed");
         }
-    }
-
-    private static bool IsPresent(IPAddress address, Dictionary<IPAddress, bool> known)
-    {
-        if (!known.TryGetValue(address, out bool present))
-        {
-            try
-            {
-                using Socket probe = new(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-                probe.Bind(new IPEndPoint(address, 0));
-                present = true;
-            }
-            catch (SocketException)
-            {
-                present = false;
-            }
-
-            known[address] = present;
-        }
-
-        return present;
-    }
-
-    // With IPv6 switched off there is no ::1, and nobody asked for it: it is among the default addresses.
-    private bool IsQuiet(PortAddress address)
-    {
-        bool quiet = address.Failure == PortAddress.NotAvailable
-            && address.Key.Address.Equals(IPAddress.IPv6Loopback)
-            && _addresses.Addresses.Contains(IPAddress.Loopback);
-        if (quiet && !_loopback6Noted)
-        {
-            _loopback6Noted = true;
-            _logger.LogInformation("this host has no ::1 (IPv6 is off); internal listeners serve on their other addresses");
-        }
-
-        return quiet;
     }
 
     private void Publish()
@@ -496,11 +375,7 @@ internal sealed class ListenerSet : IAsyncDisposable
                 Allowed = "an IP address or the name of a network interface that has one",
                 Now = "nothing is bound there; bound as soon as the interface appears",
             }),
-            .. _failed.Where(f => !IsQuiet(f))
-                .OrderBy(f => f.Port.State.Key)
-                .ThenBy(f => f.Key.Address.ToString(), StringComparer.Ordinal)
-                .Select(f => f.ToProblem())
-                .Distinct(),
+            .. _binder.Problems,
         ];
     }
 
@@ -508,12 +383,28 @@ internal sealed class ListenerSet : IAsyncDisposable
     {
         TimeSpan next = _stopped || _disposed
             ? Timeout.InfiniteTimeSpan
-            : _failed.Select(f => (TimeSpan?)f.Due - Now).Append(_addresses.NamesInterfaces ? InterfaceRecheck : null).Min()
-                ?? Timeout.InfiniteTimeSpan;
-        _timer.Change(next < TimeSpan.Zero && next != Timeout.InfiniteTimeSpan ? TimeSpan.Zero : next, Timeout.InfiniteTimeSpan);
+            : new[] { _binder.NextDue, _addresses.NamesInterfaces ? InterfaceRecheck : null }.Min() ?? Timeout.InfiniteTimeSpan;
+        if (next != Timeout.InfiniteTimeSpan)
+        {
+            next = next < TimeSpan.Zero || _networkChanged ? TimeSpan.Zero : next;
+        }
+
+        _timer.Change(next, Timeout.InfiniteTimeSpan);
     }
 
-    private void Starved(bool starved) => Interlocked.Add(ref _starved, starved ? 1 : -1);
+    private void Starved(bool starved)
+    {
+        // At the limit this comes and goes with every connection that ends: said once in a while.
+        if (Interlocked.Add(ref _starved, starved ? 1 : -1) == 1 && starved)
+        {
+            long now = _time.GetTimestamp(), said = Interlocked.Read(ref _starvedSaid);
+            if ((said == 0 || _time.GetElapsedTime(said, now) > StarvedSaidEvery)
+                && Interlocked.CompareExchange(ref _starvedSaid, now, said) == said)
+            {
+                _logger.LogWarning("{Problem}", StarvedProblem);
+            }
+        }
+    }
 
     private void WatchNetwork()
     {

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
+using Microsoft.Win32.SafeHandles;
 
 namespace Gateway.DataPlane.Listening;
 
@@ -9,9 +10,10 @@ namespace Gateway.DataPlane.Listening;
 /// <param name="Gate">Admits connections; null: no limit.</param>
 /// <param name="Time">Clock of pauses.</param>
 /// <param name="Logger">Log.</param>
+/// <param name="DescriptorMark">Descriptor number from which on accepting pauses; see <see cref="DescriptorLimit"/>.</param>
 /// <param name="Starved">Told when a socket begins (true) and ends (false) to lack descriptors.</param>
 internal sealed record AcceptContext(
-    AcceptedSocket Dispatch, ConnectionGate? Gate, TimeProvider Time, ILogger Logger, Action<bool> Starved);
+    AcceptedSocket Dispatch, ConnectionGate? Gate, TimeProvider Time, ILogger Logger, int DescriptorMark, Action<bool> Starved);
 
 /// <summary>
 /// One bound socket and its accept loop. The rule of its end: cancel, await the loop, then dispose. .NET's Dispose with an accept
@@ -131,9 +133,12 @@ internal sealed class ListeningSocket : IAsyncDisposable
                     }
 
                     Socket accepted = await accept;
-                    SetStarved(false);
-                    pause = TimeSpan.Zero;
-                    await AdmitAsync(accepted, cancel);
+                    if (await HasDescriptorsAsync(accepted, cancel))
+                    {
+                        pause = TimeSpan.Zero;
+                        await AdmitAsync(accepted, cancel);
+                    }
+
                     continue;
                 }
                 catch (SocketException e)
@@ -149,13 +154,13 @@ internal sealed class ListeningSocket : IAsyncDisposable
 
                 // Anything else would repeat at once, so pause: the queue keeps the clients meanwhile.
                 SetStarved(error is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable);
-                pause = pause == TimeSpan.Zero ? PauseMin : TimeSpan.FromTicks(Math.Min(pause.Ticks * 2, PauseMax.Ticks));
-                if (pause == PauseMin)
+                if (pause == TimeSpan.Zero && !_starved)
                 {
                     _context.Logger.LogWarning("{EndPoint}: accept failed: {Error}; pausing", EndPoint, error);
                 }
 
-                await Task.Delay(pause * (0.75 + (Random.Shared.NextDouble() / 2)), _context.Time, cancel);
+                pause = Longer(pause);
+                await PauseAsync(pause, cancel);
             }
         }
         catch (OperationCanceledException) when (cancel.IsCancellationRequested)
@@ -167,6 +172,66 @@ internal sealed class ListeningSocket : IAsyncDisposable
             _context.Logger.LogCritical(e, "{EndPoint}: accept loop ended", EndPoint);
         }
     }
+
+    /// <summary>
+    /// Holds the connection, and so the port, while nearly all descriptors are in use. False: it was closed, because so many
+    /// ports hold one that the reserve itself is going.
+    /// </summary>
+    private async ValueTask<bool> HasDescriptorsAsync(Socket accepted, CancellationToken cancel)
+    {
+        // The kernel gives the lowest free number, so a high number says that all below are taken.
+        int number = (int)accepted.SafeHandle.DangerousGetHandle();
+        if (number < _context.DescriptorMark)
+        {
+            SetStarved(false);
+            return true;
+        }
+
+        SetStarved(true);
+        if (number >= _context.DescriptorMark + DescriptorLimit.HeldMax)
+        {
+            accepted.Dispose();
+            await PauseAsync(PauseMin, cancel);
+            return false;
+        }
+
+        TimeSpan pause = TimeSpan.Zero;
+        try
+        {
+            do
+            {
+                pause = Longer(pause);
+                await PauseAsync(pause, cancel);
+            }
+            while (LowestFree() >= _context.DescriptorMark);
+        }
+        catch (OperationCanceledException)
+        {
+            // The port closes; this one was accepted and goes on.
+        }
+
+        SetStarved(false);
+        return true;
+    }
+
+    private static int LowestFree()
+    {
+        try
+        {
+            using SafeFileHandle probe = File.OpenHandle("/dev/null");
+            return (int)probe.DangerousGetHandle();
+        }
+        catch (IOException)
+        {
+            return int.MaxValue;
+        }
+    }
+
+    private static TimeSpan Longer(TimeSpan pause) =>
+        pause == TimeSpan.Zero ? PauseMin : TimeSpan.FromTicks(Math.Min(pause.Ticks * 2, PauseMax.Ticks));
+
+    private Task PauseAsync(TimeSpan pause, CancellationToken cancel) =>
+        Task.Delay(pause * (0.75 + (Random.Shared.NextDouble() / 2)), _context.Time, cancel);
 
     // The accept was pending when the last place went to another port: this one connection waits here, at most one per socket.
     private async ValueTask AdmitAsync(Socket accepted, CancellationToken cancel)
@@ -234,7 +299,8 @@ internal sealed class ListeningSocket : IAsyncDisposable
         }
         catch (Exception e)
         {
-            // A lane must not throw. If it does, it has not counted the connection, and its mistake costs this one and not the port.
+            // A lane must not throw. If it does, it has not counted the connection, and its mistake costs this one and not
+            // the port.
             _context.Logger.LogError(e, "{EndPoint}: connection lost by its lane", EndPoint);
             accepted.Dispose();
             _context.Gate?.Exit();

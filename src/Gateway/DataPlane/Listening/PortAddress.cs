@@ -37,6 +37,9 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
     /// <summary>Who holds the port, where visible.</summary>
     public PortOwner? Owner { get; set; }
 
+    /// <summary>Who holds the port, in words.</summary>
+    public string OwnerText => Owner?.ToString() ?? "a program this user may not see";
+
     /// <summary>Code of the problem; null: bound, or not tried yet.</summary>
     public string? Failure { get; private set; }
 
@@ -111,7 +114,7 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
         },
         Now = Failure switch
         {
-            InUse => $"held by {Owner?.ToString() ?? "a program this user may not see"}; tried again with back-off, the "
+            InUse => $"held by {OwnerText}; tried again with back-off, the "
                 + "listener serves on its other addresses; stop that program or give the service another port",
             "port-not-permitted" => "this user may not bind it: grant CAP_NET_BIND_SERVICE or lower "
                 + "net.ipv4.ip_unprivileged_port_start; tried again with back-off",

@@ -8,13 +8,13 @@ namespace Gateway.DataPlane.Tcp;
 /// <param name="Socket">The connection; null: there is none.</param>
 /// <param name="Evidence">Why there is none, in words.</param>
 /// <param name="Reason">Reason code: <c>connect-failed</c> or <c>timeout-connect</c>.</param>
-/// <param name="OurFault">We lack descriptors, ports or memory: it says nothing about the destination, and no other would do.</param>
+/// <param name="OurFault">We lack descriptors, ports or memory: that says nothing of the destination; no other would do.</param>
 internal readonly record struct ConnectOutcome(Socket? Socket, string Evidence, string Reason, bool OurFault);
 
 /// <summary>Connects to destinations.</summary>
 internal static class DestinationConnection
 {
-    /// <summary>Connects within the deadline; a name is resolved each time and its addresses are tried in turn. Never throws.</summary>
+    /// <summary>Connects within the deadline; a name is resolved each time, its addresses tried in turn. Never throws.</summary>
     public static async ValueTask<ConnectOutcome> ConnectAsync(DestinationPlan destination, CancellationToken deadline)
     {
         try
@@ -48,7 +48,8 @@ internal static class DestinationConnection
 
     private static ConnectOutcome TimedOut => new(null, "connect timed out", "timeout-connect", false);
 
-    private static ConnectOutcome Failed(string evidence, bool ourFault = false) => new(null, evidence, "connect-failed", ourFault);
+    private static ConnectOutcome Failed(string evidence, bool ourFault = false) =>
+        new(null, evidence, "connect-failed", ourFault);
 
     private static async ValueTask<ConnectOutcome> ConnectAsync(IPEndPoint endPoint, CancellationToken deadline)
     {
@@ -58,8 +59,8 @@ internal static class DestinationConnection
             socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
             await socket.ConnectAsync(endPoint, deadline);
 
-            // With nobody listening on a port of the ephemeral range the kernel may choose that very port as our source, and TCP's
-            // simultaneous open then connects the socket to itself: an echo, and the port taken from its service.
+            // With nobody listening on a port of the ephemeral range the kernel may choose that very port as our source, and
+            // TCP's simultaneous open then connects the socket to itself: an echo, and the port taken from its service.
             if (!endPoint.Equals(socket.LocalEndPoint))
             {
                 return new ConnectOutcome(socket, "", "", false);

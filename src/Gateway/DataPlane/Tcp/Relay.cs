@@ -30,9 +30,9 @@ internal enum RelayEnd
 }
 
 /// <summary>
-/// One client connection and its destination connection. Two pumps copy bytes until each has seen its side's FIN and passed it on;
-/// a reset on one side becomes a reset on the other. A waiting direction holds no buffer, a direction whose receiver is slow holds
-/// one, so the sender feels it through TCP and memory does not grow with the length of a stream.
+/// One client connection and its destination connection. Two pumps copy bytes until each has seen its side's FIN and passed it
+/// on; a reset on one side becomes a reset on the other. A waiting direction holds no buffer, a direction whose receiver is slow
+/// holds one, so the sender feels it through TCP and memory does not grow with the length of a stream.
 /// </summary>
 internal sealed class Relay(ListenerState listener, Socket client, TimeProvider time)
 {
@@ -86,7 +86,7 @@ internal sealed class Relay(ListenerState listener, Socket client, TimeProvider 
     /// <summary>Time since the last byte.</summary>
     public TimeSpan Silence => time.GetElapsedTime(Volatile.Read(ref _lastByte));
 
-    /// <summary>Announces an attempt to connect, so that <see cref="Abort"/> can end it; false when it has ended already.</summary>
+    /// <summary>Announces an attempt to connect, so that <see cref="Abort"/> can end it; false when it has ended.</summary>
     public bool BeginConnect(CancellationTokenSource deadline)
     {
         lock (_lock)

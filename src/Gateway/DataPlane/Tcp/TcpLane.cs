@@ -58,7 +58,7 @@ internal sealed class TcpLane : IAsyncDisposable
     {
     }
 
-    /// <summary>Makes a lane that asks <paramref name="pick"/> for destinations and gives records to <paramref name="recorded"/>.</summary>
+    /// <summary>Makes a lane that asks <paramref name="pick"/> and gives its records to <paramref name="recorded"/>.</summary>
     public TcpLane(DestinationPick pick, RelayRecorded recorded, TimeProvider time, ILogger logger, GatewayMetrics metrics)
     {
         (_pick, _recorded, _time, _logger, _metrics) = (pick, recorded, time, logger, metrics);

@@ -104,7 +104,8 @@ public sealed class ListenerSetTests
     public async Task A_taken_port_is_a_problem_that_names_the_owner_and_ends_by_itself()
     {
         int taken = SocketKit.FreePort(), free = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), addresses: ["127.0.0.1", "127.0.0.2"]);
+        await using ListenerSet set = SocketKit.Set(
+            SocketKit.Greet("hi"), addresses: ["127.0.0.1", "127.0.0.2"], time: new FastTime());
         using (Socket other = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp))
         {
             other.Bind(new IPEndPoint(IPAddress.Loopback, taken));
@@ -158,6 +159,39 @@ public sealed class ListenerSetTests
             set.Listeners[0].Bindings.Where(b => b.IsBound).Select(b => b.EndPoint.Address.ToString()).Order());
         Problem problem = Assert.Single(set.Problems);
         Assert.Equal(("interface-not-found", "gw-not-there0"), (problem.Code, problem.Value));
+    }
+
+    [Fact]
+    public async Task An_interface_that_appears_later_is_bound_then_and_one_that_goes_keeps_its_sockets()
+    {
+        int port = SocketKit.FreePort();
+        IReadOnlyList<IPAddress> bridge = [];
+        await using ListenerSet set = SocketKit.Set(
+            SocketKit.Greet("hi"), addresses: ["127.0.0.1", "bridge0"], time: new FastTime(),
+            interfaces: name => name == "bridge0" ? Volatile.Read(ref bridge) : []);
+        await set.OpenAsync([SocketKit.Plan(port)], []);
+        SafeSocketHandle kept = Assert.Single(await set.ExportAsync()).Handle;
+        Assert.Equal("interface-not-found", Assert.Single(set.Problems).Code);
+
+        Volatile.Write(ref bridge, [IPAddress.Parse("127.0.0.5")]);
+        await SocketKit.Until(() => set.Problems.Count == 0, "the interface is found");
+        using (Socket client = await SocketKit.Connect(port, IPAddress.Parse("127.0.0.5")))
+        {
+            Assert.Equal("hi", await client.ReceiveText(2));
+        }
+
+        // Another address: the new one is bound, the old one closed, the neighbour untouched.
+        Volatile.Write(ref bridge, [IPAddress.Parse("127.0.0.6")]);
+        await SocketKit.Until(
+            () => set.Listeners[0].Bindings.Any(b => b.EndPoint.Address.Equals(IPAddress.Parse("127.0.0.6"))),
+            "the new one is bound");
+        Assert.True(await SocketKit.Refuses(port, IPAddress.Parse("127.0.0.5")));
+        Assert.Same(kept, (await set.ExportAsync()).Single(e => e.Key.Address.Equals(IPAddress.Loopback)).Handle);
+
+        Volatile.Write(ref bridge, []);
+        await SocketKit.Until(() => set.Problems.Count == 1, "the interface is missed");
+        using Socket still = await SocketKit.Connect(port, IPAddress.Parse("127.0.0.6"));
+        Assert.Equal("hi", await still.ReceiveText(2));
     }
 
     [Fact]

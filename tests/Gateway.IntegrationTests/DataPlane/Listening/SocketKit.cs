@@ -75,23 +75,26 @@ internal static class SocketKit
         string[]? addresses = null,
         int maxConnections = 10000,
         AdoptedSockets? adopted = null,
-        TimeProvider? time = null) => new(
+        TimeProvider? time = null,
+        Func<string, IReadOnlyList<IPAddress>>? interfaces = null) => new(
             new ListeningOptions { Addresses = [.. addresses ?? ["127.0.0.1"]] },
             time ?? TimeProvider.System,
             NullLogger.Instance,
             http ?? ((_, socket) => socket.Dispose()),
             tcp,
             maxConnections,
-            adopted);
+            adopted,
+            interfaces);
 
     public static GatewayMetrics Metrics() => new();
 
     public static async Task<Socket> Connect(int port, IPAddress? address = null)
     {
-        Socket socket = new((address ?? IPAddress.Loopback).AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        address ??= IPAddress.Loopback;
+        Socket socket = new(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {
-            await socket.ConnectAsync(new IPEndPoint(address ?? IPAddress.Loopback, port)).InTime();
+            await socket.ConnectAsync(new IPEndPoint(address, port)).InTime();
             return socket;
         }
         catch
@@ -152,7 +155,7 @@ internal static class SocketKit
         return text.ToString();
     }
 
-    /// <summary>An <see cref="AcceptedSocket"/> that answers one text to everybody and keeps the connection until the client ends.</summary>
+    /// <summary>An <see cref="AcceptedSocket"/> that says one text to everybody and then waits for the client to end.</summary>
     public static AcceptedSocket Greet(string text, ConcurrentQueue<ListenerState>? seen = null) => (listener, socket) =>
     {
         listener.ConnectionOpened();
@@ -213,5 +216,27 @@ internal static class SocketKit
         {
             return false;
         }
+    }
+}
+
+/// <summary>The real clock, running fifty times as fast.</summary>
+internal sealed class FastTime : TimeProvider
+{
+    private const int Factor = 50;
+
+    public override long GetTimestamp() => base.GetTimestamp() * Factor;
+
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+        new Fast(base.CreateTimer(callback, state, Sooner(dueTime), Sooner(period)));
+
+    private static TimeSpan Sooner(TimeSpan time) => time == Timeout.InfiniteTimeSpan ? time : time / Factor;
+
+    private sealed class Fast(ITimer timer) : ITimer
+    {
+        public bool Change(TimeSpan dueTime, TimeSpan period) => timer.Change(Sooner(dueTime), Sooner(period));
+
+        public void Dispose() => timer.Dispose();
+
+        public ValueTask DisposeAsync() => timer.DisposeAsync();
     }
 }

@@ -26,7 +26,9 @@ public sealed class TcpLaneTests
 
         AccessRecord record = await kit.NextRecord();
         Assert.Equal(("client-closed", 8L, 6L), (record.Reason, record.BytesIn, record.BytesOut));
-        Assert.Equal(($":{kit.Port}", "orders", "production", "TCP"), (record.Listener, record.Service, record.Environment, record.Protocol));
+        Assert.Equal(
+            ($":{kit.Port}", "orders", "production", "TCP"),
+            (record.Listener, record.Service, record.Environment, record.Protocol));
         Assert.Equal(("n1/orders-0", RelayKit.At(server)), (record.Destination, record.DestinationAddress));
         Assert.Equal(client.LocalEndPoint, record.Client);
         Assert.True(record.ConnectMs >= 0 && record.TotalMs >= record.ConnectMs && record.ResponseMs == -1);

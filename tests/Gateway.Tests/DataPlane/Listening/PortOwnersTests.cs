@@ -10,7 +10,7 @@ public sealed class PortOwnersTests
     {
         Assert.Equal(
             (new IPEndPoint(IPAddress.Loopback, 3000), true, 4711UL),
-            PortOwners.Parse("   0: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0 100 0 0 10 0"));
+            PortOwners.Parse("   0: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0"));
     }
 
     [Fact]
@@ -18,7 +18,8 @@ public sealed class PortOwnersTests
     {
         Assert.Equal(
             (new IPEndPoint(IPAddress.IPv6Loopback, 80), false, 12UL),
-            PortOwners.Parse("   1: 00000000000000000000000001000000:0050 00000000000000000000000001000000:A1B2 01 00000000:00000000 00:00000000 00000000     0        0 12 1"));
+            PortOwners.Parse("   1: 00000000000000000000000001000000:0050 00000000000000000000000001000000:A1B2 01 "
+                + "00000000:00000000 00:00000000 00000000     0        0 12 1"));
     }
 
     [Fact]
