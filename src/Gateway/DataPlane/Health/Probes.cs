@@ -26,8 +26,9 @@ internal static class Probes
     {
         ActivityHeadersPropagator = null,
         AllowAutoRedirect = false,
-        ConnectCallback = static (context, _) => context.InitialRequestMessage.Options.TryGetValue(Connection, out OneConnection? connection)
-            ? connection.Take()
+        ConnectCallback = static (context, _) =>
+            context.InitialRequestMessage.Options.TryGetValue(Connection, out OneConnection? one)
+            ? one.Take()
             : throw new InvalidOperationException("A probe brings its connection."),
         MaxResponseDrainSize = 0,
         MaxResponseHeadersLength = 16, // KiB
@@ -118,8 +119,10 @@ internal static class Probes
 
         // The host of the URI is never resolved or sent: the connection is there, and Host is set below.
         bool h2c = target.Upstream == UpstreamProtocol.H2c;
-        HttpRequestMessage request = new(
-            HttpMethod.Get, isVerbatim ? new Uri($"http://probe.invalid{path}", Verbatim) : new Uri($"http://probe.invalid/{path.TrimStart('/')}"))
+        Uri uri = isVerbatim
+            ? new Uri($"http://probe.invalid{path}", Verbatim)
+            : new Uri($"http://probe.invalid/{path.TrimStart('/')}");
+        HttpRequestMessage request = new(HttpMethod.Get, uri)
         {
             Version = h2c ? HttpVersion.Version20 : HttpVersion.Version11,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
@@ -151,11 +154,13 @@ internal static class Probes
 
     private static string AnswerEvidence(HttpRequestException e, UpstreamProtocol upstream) => e.HttpRequestError switch
     {
-        _ when e.InnerException is HttpIOException { HttpRequestError: HttpRequestError.ResponseEnded } => "connected, closed without an answer",
+        _ when e.InnerException is HttpIOException { HttpRequestError: HttpRequestError.ResponseEnded } =>
+            "connected, closed without an answer",
         HttpRequestError.InvalidResponse => "connected, the answer is not HTTP",
         HttpRequestError.ConfigurationLimitExceeded => "connected, the head of the answer is over 16 KiB",
         HttpRequestError.HttpProtocolError when upstream == UpstreamProtocol.H2c => "connected, the answer is not HTTP/2",
-        _ when e.InnerException is IOException { InnerException: SocketException reset } => $"connected, then {Words(reset.SocketErrorCode)}",
+        _ when e.InnerException is IOException { InnerException: SocketException reset } =>
+            $"connected, then {Words(reset.SocketErrorCode)}",
         _ => $"connected, no answer: {e.HttpRequestError}",
     };
 

@@ -11,6 +11,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -53,7 +54,8 @@ public sealed class HealthProberTests : IAsyncLifetime
             });
             await app.StartAsync(Test);
             _servers.Add(app);
-            _ports.Add(new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single()).Port);
+            IFeatureCollection features = app.Services.GetRequiredService<IServer>().Features;
+            _ports.Add(new Uri(features.Get<IServerAddressesFeature>()!.Addresses.Single()).Port);
         }
     }
 
@@ -91,7 +93,7 @@ public sealed class HealthProberTests : IAsyncLifetime
         _status[_ports[0]] = 404;
         _status[_ports[1]] = 501;
         ClusterState cluster = new(Plan(Quick), _prober);
-        await HealthEventually.True(() => _probes.GetValueOrDefault(_ports[0]) > 2 && _probes.GetValueOrDefault(_ports[1]) > 2, "three probes each");
+        await HealthEventually.True(() => _ports.TrueForAll(port => _probes.GetValueOrDefault(port) > 2), "three probes each");
 
         Assert.Equal(2, cluster.UsableCount);
         Assert.EndsWith("so the connect counts", cluster.View().Destinations[0].LastCheck, StringComparison.Ordinal);

@@ -108,7 +108,8 @@ public sealed class ProbesTests
 
             ProbeResult result = await probe;
             Assert.False(result.Success);
-            Assert.Contains(result.Evidence, (string[])["connected, then reset before an answer", "connect reset", "connected, closed without an answer"]);
+            string[] words = ["connected, then reset before an answer", "connect reset", "connected, closed without an answer"];
+            Assert.Contains(result.Evidence, words);
         }
     }
 
@@ -189,7 +190,8 @@ public sealed class ProbesTests
         string? seen = null;
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Protocols = HttpProtocols.Http2));
+        builder.WebHost.ConfigureKestrel(kestrel =>
+            kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Protocols = HttpProtocols.Http2));
         await using WebApplication app = builder.Build();
         app.MapGet("/healthcheck", (HttpContext context) =>
         {
@@ -197,7 +199,8 @@ public sealed class ProbesTests
             return Results.Ok();
         });
         await app.StartAsync(Test);
-        int port = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single()).Port;
+        IServerAddressesFeature addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!;
+        int port = new Uri(addresses.Addresses.Single()).Port;
 
         for (int i = 0; i < 3; i++)
         {

@@ -8,8 +8,8 @@ internal static class HealthEventually
 {
     public static async Task True(Func<bool> condition, string what, double seconds = 10)
     {
-        double stretch = double.TryParse(
-            Environment.GetEnvironmentVariable("GATEWAY_TEST_STRETCH"), CultureInfo.InvariantCulture, out double factor) ? factor : 1;
+        string? setting = Environment.GetEnvironmentVariable("GATEWAY_TEST_STRETCH");
+        double stretch = double.TryParse(setting, CultureInfo.InvariantCulture, out double factor) ? factor : 1;
         long began = Stopwatch.GetTimestamp();
         while (!condition())
         {

@@ -140,7 +140,8 @@ public sealed class HealthProberTests : IAsyncDisposable
     [Fact]
     public void Without_a_check_nothing_is_probed_but_a_suspect_until_it_takes_a_connect()
     {
-        ClusterState cluster = Publish(Plan(Destination("a"), Destination("b")) with { Check = new CheckPlan { Kind = CheckKind.None } });
+        CheckPlan none = new() { Kind = CheckKind.None };
+        ClusterState cluster = Publish(Plan(Destination("a"), Destination("b")) with { Check = none });
         Advance(100);
         Assert.Empty(_probes);
         Assert.True(_prober.FirstResultsAsync(TimeSpan.FromSeconds(2), CancellationToken.None).IsCompletedSuccessfully);
@@ -171,11 +172,12 @@ public sealed class HealthProberTests : IAsyncDisposable
         int probes = _probes.Count;
         for (int i = 0; i < 100; i++)
         {
+            DestinationPlan other = Destination($"x{i % 3}", port: 7000 + (i % 3));
             ClusterPlan next = plan with
             {
                 Balance = (BalanceAlgorithm)(i % 2),
                 Timeouts = new TimeoutsPlan { Response = TimeSpan.FromSeconds(i + 1) },
-                Destinations = [plan.Destinations[0], plan.Destinations[1] with { Weight = i + 1 }, Destination($"x{i % 3}", port: 7000 + (i % 3))],
+                Destinations = [plan.Destinations[0], plan.Destinations[1] with { Weight = i + 1 }, other],
             };
             _table.Publish([], [new Change<ClusterPlan>(cluster.Plan, next)]);
             Assert.False(cluster.Of("b").Health.IsUp);
@@ -359,6 +361,24 @@ public sealed class HealthProberTests : IAsyncDisposable
         await _prober.DisposeAsync();
         Advance(100);
         Assert.Empty(_probes);
+    }
+
+    [Fact]
+    public void No_check_however_mad_stops_the_probing_of_others()
+    {
+        TimeSpan[] mad = [TimeSpan.MinValue, TimeSpan.FromSeconds(-1), TimeSpan.Zero, TimeSpan.FromTicks(1), TimeSpan.MaxValue];
+        ClusterPlan[] plans = [.. mad.Select((time, i) => Plan(Destination($"x{i}")) with
+        {
+            Id = $"mad{i}@production",
+            Check = new CheckPlan { Interval = time, FastInterval = time, Timeout = time, Rise = 0, Fall = -1 },
+        })];
+        _table.Publish(plans, []);
+        Publish(Plan(Destination("a")));
+        Advance(100);
+
+        Assert.InRange(_probes.Count(probe => probe.Id == "a"), 10, 12);
+        Assert.InRange(_probes.Count, 10, 10_000);
+        Assert.All(_table.Clusters, cluster => Assert.Equal(1, cluster.UsableCount));
     }
 
     [Fact]

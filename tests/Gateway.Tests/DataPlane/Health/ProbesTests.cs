@@ -5,7 +5,8 @@ namespace Gateway.Tests.DataPlane.Health;
 
 public sealed class ProbesTests
 {
-    // SPEC §5: check: auto takes 2xx, 3xx and other 4xx as up, 5xx as down; 404, 405 and 501 mean a connect until it has answered.
+    // SPEC §5: check: auto takes 2xx, 3xx and other 4xx as up, 5xx as down; 404, 405 and 501 mean a connect until it has
+    // answered 2xx or 3xx.
     [Theory]
     [InlineData("Auto", 200, false, true)]
     [InlineData("Auto", 204, true, true)]
