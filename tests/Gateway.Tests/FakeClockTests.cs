@@ -7,8 +7,10 @@ public sealed class FakeClockTests
     {
         FakeClock clock = new();
         List<string> seen = [];
-        using ITimer late = clock.CreateTimer(_ => seen.Add($"late {clock.Elapsed.TotalSeconds}"), null, TimeSpan.FromSeconds(2), Timeout.InfiniteTimeSpan);
-        using ITimer early = clock.CreateTimer(_ => seen.Add($"early {clock.Elapsed.TotalSeconds}"), null, TimeSpan.FromSeconds(1), Timeout.InfiniteTimeSpan);
+        using ITimer late = clock.CreateTimer(
+            _ => seen.Add($"late {clock.Elapsed.TotalSeconds}"), null, TimeSpan.FromSeconds(2), Timeout.InfiniteTimeSpan);
+        using ITimer early = clock.CreateTimer(
+            _ => seen.Add($"early {clock.Elapsed.TotalSeconds}"), null, TimeSpan.FromSeconds(1), Timeout.InfiniteTimeSpan);
 
         clock.Advance(TimeSpan.FromSeconds(3));
 

@@ -57,7 +57,9 @@ internal sealed class ClusterState
         }
     }
 
-    /// <summary>A destination planned and seen healthy that is not in <paramref name="tried"/>; null when there is none.</summary>
+    /// <summary>
+    /// A destination planned and seen healthy that is not in <paramref name="tried"/>; null when there is none.
+    /// </summary>
     public DestinationState? Pick(ReadOnlySpan<DestinationState> tried) => _usable.Pick(ref _cursor, tried);
 
     /// <summary>Takes over a new plan of the same cluster.</summary>

@@ -35,7 +35,9 @@ internal sealed class DestinationState(DestinationPlan plan, DestinationHealth h
     /// <summary>What probes and traffic found out.</summary>
     public DestinationHealth Health { get; } = health;
 
-    /// <summary>Whether it may have new work: the catalog admits it and its check passes. A suspect is usable, last in order.</summary>
+    /// <summary>
+    /// Whether it may have new work: the catalog admits it and its check passes. A suspect is usable, last in order.
+    /// </summary>
     public bool IsUsable => _plan.Admitted && Health.IsUp;
 
     /// <summary>Requests and relays under way.</summary>

@@ -6,7 +6,9 @@ namespace Gateway.DataPlane.Balancing;
 /// </summary>
 internal static class WeightedSchedule
 {
-    /// <summary>Turns in a period at most (or two per destination, whichever is more); heavier sums are scaled down to it.</summary>
+    /// <summary>
+    /// Turns in a period at most (or two per destination, whichever is more); heavier sums are scaled down to it.
+    /// </summary>
     public const int LengthMax = 4096;
 
     /// <summary>Indexes into <paramref name="weights"/> (each 1 or more), one per turn.</summary>

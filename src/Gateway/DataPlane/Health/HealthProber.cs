@@ -12,8 +12,8 @@ namespace Gateway.DataPlane.Health;
 /// </summary>
 internal sealed class HealthProber : IAsyncDisposable
 {
-    // Probes at a time. A rack of 500 dead hosts, each costing a timeout of 2 s every 10 s, keeps 100 under way; the rest must not
-    // wait for them. Bounded, because each takes a descriptor of the 500 that the connection limit leaves to the process.
+    // Probes at a time. A rack of 500 dead hosts, each costing a timeout of 2 s every 10 s, keeps 100 under way; the rest must
+    // not wait for them. Bounded, because each takes a descriptor of the 500 that the connection limit leaves to the process.
     private const int DefaultConcurrency = 256;
 
     // First probes of many destinations added at once are spread at 5,000 per second.
@@ -21,6 +21,9 @@ internal sealed class HealthProber : IAsyncDisposable
 
     // Whatever a tag says, one instance is not probed more often than this.
     private static readonly long FloorTicks = TimeSpan.FromMilliseconds(50).Ticks;
+
+    // Nor more rarely than this, which keeps sums of times far from overflow; a duration that can be written is 30 days at most.
+    private static readonly long CeilingTicks = TimeSpan.FromDays(60).Ticks;
 
     private readonly TimeProvider _clock;
     private readonly ILogger _log;
@@ -35,9 +38,8 @@ internal sealed class HealthProber : IAsyncDisposable
     // All below under _gate.
     private readonly ProbeQueue _queue = new();
     private readonly Dictionary<(InstanceKey Instance, string Address, int Port), ProbeSchedule> _known = [];
-    private TaskCompletionSource _firstResults = NewSignal();
+    private readonly FirstResults _first = new();
     private int _tracked;
-    private int _awaited;
     private readonly HashSet<ProbeSchedule> _running = [];
     private bool _pumping;
     private bool _disposed;
@@ -58,7 +60,8 @@ internal sealed class HealthProber : IAsyncDisposable
         _probe = probe ?? Probes.Send;
         _concurrency = concurrency;
         _origin = clock.GetTimestamp();
-        _timer = clock.CreateTimer(static self => ((HealthProber)self!).Pump(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer = clock.CreateTimer(
+            static self => ((HealthProber)self!).Pump(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Destinations it knows.</summary>
@@ -117,8 +120,8 @@ internal sealed class HealthProber : IAsyncDisposable
         {
             if (target.Check.Kind != CheckKind.None)
             {
-                long spread = Math.Min(_awaited * SpreadTicks, target.Check.Interval.Ticks / 2);
-                Await(entry);
+                long spread = Math.Clamp(target.Check.Interval.Ticks / 2, 0, _first.Count * SpreadTicks);
+                _first.Expect(entry);
                 Enqueue(entry, Now + Random.Shared.NextInt64(spread + 1));
             }
             else if (health.IsSuspect)
@@ -165,7 +168,7 @@ internal sealed class HealthProber : IAsyncDisposable
 
             if (target.Check.Kind == CheckKind.None)
             {
-                Awaited(entry);
+                _first.Settle(entry);
             }
 
             if (entry.Running is null && IsWanted(entry))
@@ -191,7 +194,7 @@ internal sealed class HealthProber : IAsyncDisposable
             health.Schedule = null;
             _tracked--;
             _queue.Remove(entry);
-            Awaited(entry);
+            _first.Settle(entry);
             (InstanceKey, string, int) key = (entry.Target.Instance, entry.Target.Address, entry.Target.Port);
             if (_known.TryGetValue(key, out ProbeSchedule? known) && ReferenceEquals(known, entry))
             {
@@ -231,18 +234,15 @@ internal sealed class HealthProber : IAsyncDisposable
         }
     }
 
-    /// <summary>Completes when every destination tracked by then has its first result, or when <paramref name="limit"/> is over.</summary>
+    /// <summary>
+    /// Completes when every destination tracked by then has its first result, or when <paramref name="limit"/> is over.
+    /// </summary>
     public async Task FirstResultsAsync(TimeSpan limit, CancellationToken cancel)
     {
         Task all;
         lock (_gate)
         {
-            if (_awaited == 0)
-            {
-                return;
-            }
-
-            all = _firstResults.Task;
+            all = _first.All;
         }
 
         try
@@ -251,7 +251,7 @@ internal sealed class HealthProber : IAsyncDisposable
         }
         catch (TimeoutException)
         {
-            // The limit is over: who has not answered yet counts as up or down by what comes later.
+            // The limit is over: who has not answered yet stays up until its result comes.
         }
     }
 
@@ -273,10 +273,11 @@ internal sealed class HealthProber : IAsyncDisposable
         await _timer.DisposeAsync();
     }
 
-    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
-
     private static long Jittered(TimeSpan interval) =>
-        Math.Max(FloorTicks, (long)(interval.Ticks * (0.9 + (Random.Shared.NextDouble() * 0.2))));
+        Math.Clamp((long)(interval.Ticks * (0.9 + (Random.Shared.NextDouble() * 0.2))), FloorTicks, CeilingTicks);
+
+    // What a timer can count, so that no plan can stop the prober.
+    private static TimeSpan Bounded(TimeSpan timeout) => TimeSpan.FromTicks(Math.Clamp(timeout.Ticks, 1, TimeSpan.TicksPerDay));
 
     // Without a check a probe is sent only to end suspicion: last in order it gets no traffic to prove itself with.
     private static bool IsWanted(ProbeSchedule entry) => entry.Target.Check.Kind != CheckKind.None || entry.Health.IsSuspect;
@@ -296,27 +297,6 @@ internal sealed class HealthProber : IAsyncDisposable
 
     private long Soonest(ProbeSchedule entry) => Math.Max(Now, entry.Began + (entry.Target.Check.FastInterval.Ticks / 4));
 
-    private void Await(ProbeSchedule entry)
-    {
-        entry.AwaitsFirst = true;
-        if (_awaited++ == 0 && _firstResults.Task.IsCompleted)
-        {
-            _firstResults = NewSignal();
-        }
-    }
-
-    private void Awaited(ProbeSchedule entry)
-    {
-        if (entry.AwaitsFirst)
-        {
-            entry.AwaitsFirst = false;
-            if (--_awaited == 0)
-            {
-                _firstResults.TrySetResult();
-            }
-        }
-    }
-
     private void Enqueue(ProbeSchedule entry, long due)
     {
         _queue.Put(entry, due);
@@ -332,13 +312,14 @@ internal sealed class HealthProber : IAsyncDisposable
         if (_queue.First is ProbeSchedule first && _running.Count < _concurrency && !_disposed)
         {
             // Whole milliseconds, rounded up: a timer that fires early would only set itself again.
-            double wait = Math.Ceiling(Math.Max(0, first.Due - Now) / (double)TimeSpan.TicksPerMillisecond);
-            _timer.Change(TimeSpan.FromMilliseconds(wait), Timeout.InfiniteTimeSpan);
+            // A day at most: what is due later is looked at again then, far below what a timer can count.
+            TimeSpan wait = TimeSpan.FromTicks(Math.Clamp(first.Due - Now, 0, TimeSpan.TicksPerDay));
+            _timer.Change(TimeSpan.FromMilliseconds(Math.Ceiling(wait.TotalMilliseconds)), Timeout.InfiniteTimeSpan);
         }
     }
 
-    // Starts every probe that is due. One thread at a time does it; others leave it to that one, which looks again before it goes,
-    // so a probe that ends at once does not start the next from within itself.
+    // Starts every probe that is due. One thread at a time does it; others leave it to that one, which looks again before it
+    // goes, so a probe that ends at once does not start the next from within itself.
     private void Pump()
     {
         lock (_gate)
@@ -371,7 +352,7 @@ internal sealed class HealthProber : IAsyncDisposable
 
             _queue.Remove(first);
             _running.Add(first);
-            first.Running = new CancellationTokenSource(first.Target.Check.Timeout, _clock);
+            first.Running = new CancellationTokenSource(Bounded(first.Target.Check.Timeout), _clock);
             first.Began = Now;
             first.Again = false;
             return first;
@@ -380,48 +361,28 @@ internal sealed class HealthProber : IAsyncDisposable
 
     private async Task RunAsync(ProbeSchedule entry, ProbeTarget target, CancellationTokenSource cancel)
     {
-        DestinationHealth health = entry.Health;
-        long suspicions = health.Suspicions;
-
-        // 1. Probe.
-        ProbeResult result;
+        // 1. Probe and judge.
+        bool counted = false;
         try
         {
-            result = await _probe(target, health.HasAnswered, cancel.Token);
+            counted = await ProbeAsync(entry, target, cancel.Token);
         }
         catch (Exception e)
         {
-            // A mistake of ours. It must not end the probing of this destination, nor take it down without being seen.
-            _log.LogError(e, "Probing {Instance} of {Service} at {Address} failed within Gateway.", target.Instance, target.Service, target.Authority);
-            result = new ProbeResult(false, $"Gateway's own failure: {e.Message}");
+            // A mistake of ours, told loudly. It must not end the probing of this destination.
+            _log.LogError(e, "Judging {Instance} of {Service} failed within Gateway.", target.Instance, target.Service);
         }
 
-        // 2. Judge, unless it was untracked or is asked something else meanwhile.
-        bool counts;
-        lock (_gate)
-        {
-            counts = ReferenceEquals(health.Schedule, entry) && entry.Target.AsksTheSameAs(target) && !_disposed;
-        }
-
-        if (counts)
-        {
-            _metrics.ProbeEnded(target.Service, target.Environment, result.Success);
-            if (health.Observe(result, target.Check, suspicions))
-            {
-                LogTurn(target, result);
-            }
-        }
-
-        // 3. Schedule the next one.
+        // 2. Schedule the next one.
         lock (_gate)
         {
             _running.Remove(entry);
             entry.Running = null;
-            if (ReferenceEquals(health.Schedule, entry))
+            if (ReferenceEquals(entry.Health.Schedule, entry))
             {
-                if (counts)
+                if (counted)
                 {
-                    Awaited(entry);
+                    _first.Settle(entry);
                 }
 
                 Reschedule(entry);
@@ -430,6 +391,40 @@ internal sealed class HealthProber : IAsyncDisposable
 
         cancel.Dispose();
         Pump();
+    }
+
+    private async Task<bool> ProbeAsync(ProbeSchedule entry, ProbeTarget target, CancellationToken cancel)
+    {
+        DestinationHealth health = entry.Health;
+        long suspicions = health.Suspicions;
+        ProbeResult result;
+        try
+        {
+            result = await _probe(target, health.HasAnswered, cancel);
+        }
+        catch (Exception e)
+        {
+            // A mistake of ours as well. Down, because what cannot be probed is not known to work; the evidence says whose.
+            _log.LogError(e, "Probing {Instance} of {Service} failed within Gateway.", target.Instance, target.Service);
+            result = new ProbeResult(false, $"Gateway's own failure: {e.Message}");
+        }
+
+        // Untracked or asked something else meanwhile: the answer says nothing.
+        lock (_gate)
+        {
+            if (_disposed || !ReferenceEquals(health.Schedule, entry) || !entry.Target.AsksTheSameAs(target))
+            {
+                return false;
+            }
+        }
+
+        _metrics.ProbeEnded(target.Service, target.Environment, result.Success);
+        if (health.Observe(result, target.Check, suspicions))
+        {
+            LogTurn(target, result);
+        }
+
+        return true;
     }
 
     private void Reschedule(ProbeSchedule entry)
@@ -443,19 +438,13 @@ internal sealed class HealthProber : IAsyncDisposable
         }
     }
 
-    private void LogTurn(ProbeTarget target, ProbeResult result)
-    {
-        if (result.Success)
-        {
-            _log.LogInformation(
-                "Instance {Instance} of {Service}@{Environment} at {Address} is up: {Evidence}.",
-                target.Instance, target.Service, target.Environment, target.Authority, result.Evidence);
-        }
-        else
-        {
-            _log.LogWarning(
-                "Instance {Instance} of {Service}@{Environment} at {Address} is down: {Evidence}; it gets no new work until its check passes.",
-                target.Instance, target.Service, target.Environment, target.Authority, result.Evidence);
-        }
-    }
+    private void LogTurn(ProbeTarget target, ProbeResult result) => _log.Log(
+        result.Success ? LogLevel.Information : LogLevel.Warning,
+        "Instance {Instance} of {Service}@{Environment} at {Address} is {State}: {Evidence}.",
+        target.Instance,
+        target.Service,
+        target.Environment,
+        target.Authority,
+        result.Success ? "up" : "down, no new work until its check passes",
+        result.Evidence);
 }

@@ -22,14 +22,17 @@ internal sealed record ProbeTarget
     /// <summary>1-65535.</summary>
     public required int Port { get; init; }
 
-    /// <summary>What an HTTP probe speaks: HTTP/2 with prior knowledge for <see cref="UpstreamProtocol.H2c"/>, else HTTP/1.1.</summary>
+    /// <summary>
+    /// What an HTTP probe speaks: HTTP/2 with prior knowledge for <see cref="UpstreamProtocol.H2c"/>, else HTTP/1.1.
+    /// </summary>
     public UpstreamProtocol Upstream { get; init; }
 
     /// <summary>How.</summary>
     public required CheckPlan Check { get; init; }
 
     /// <summary>Where to connect.</summary>
-    public EndPoint EndPoint => IPAddress.TryParse(Address, out IPAddress? ip) ? new IPEndPoint(ip, Port) : new DnsEndPoint(Address, Port);
+    public EndPoint EndPoint =>
+        IPAddress.TryParse(Address, out IPAddress? ip) ? new IPEndPoint(ip, Port) : new DnsEndPoint(Address, Port);
 
     /// <summary><c>ADDRESS:PORT</c>, IPv6 in brackets: the Host of an HTTP probe.</summary>
     public string Authority => Address.Contains(':', StringComparison.Ordinal) ? $"[{Address}]:{Port}" : $"{Address}:{Port}";

@@ -15,7 +15,7 @@ internal static class Probes
     // The path of check: auto. HAProxy's "option httpchk GET /healthcheck" that it replaces.
     private const string AutoPath = "/healthcheck";
 
-    private static readonly HttpRequestOptionsKey<Stream> Connection = new("gateway.probe.connection");
+    private static readonly HttpRequestOptionsKey<OneConnection> Connection = new("gateway.probe.connection");
     private static readonly UriCreationOptions Verbatim = new() { DangerousDisablePathAndQueryCanonicalization = true };
 
     private static readonly string UserAgent =
@@ -26,9 +26,10 @@ internal static class Probes
     {
         ActivityHeadersPropagator = null,
         AllowAutoRedirect = false,
-        ConnectCallback = static (context, _) => context.InitialRequestMessage.Options.TryGetValue(Connection, out Stream? stream)
-            ? ValueTask.FromResult(stream)
-            : ValueTask.FromException<Stream>(new IOException("A probe has one connection.")),
+        ConnectCallback = static (context, _) =>
+            context.InitialRequestMessage.Options.TryGetValue(Connection, out OneConnection? one)
+            ? one.Take()
+            : throw new InvalidOperationException("A probe brings its connection."),
         MaxResponseDrainSize = 0,
         MaxResponseHeadersLength = 16, // KiB
         PooledConnectionLifetime = TimeSpan.Zero,
@@ -66,7 +67,8 @@ internal static class Probes
         }
 
         // 2. Ask, and judge by the head of the answer.
-        await using NetworkStream stream = new(socket, ownsSocket: false);
+        //    The stream owns the socket: on cancellation HttpClient disposes the stream, and only a closed socket ends its read.
+        await using NetworkStream stream = new(socket, ownsSocket: true);
         using HttpRequestMessage request = Request(target, stream);
         try
         {
@@ -80,6 +82,11 @@ internal static class Probes
         catch (HttpRequestException e)
         {
             return Failure(AnswerEvidence(e, target.Upstream));
+        }
+        catch (SocketException e)
+        {
+            // Reset between our connect and HttpClient's first look at the socket, which asks for the peer's address.
+            return Failure($"connected, then {Words(e.SocketErrorCode)}");
         }
     }
 
@@ -112,8 +119,10 @@ internal static class Probes
 
         // The host of the URI is never resolved or sent: the connection is there, and Host is set below.
         bool h2c = target.Upstream == UpstreamProtocol.H2c;
-        HttpRequestMessage request = new(
-            HttpMethod.Get, isVerbatim ? new Uri($"http://probe.invalid{path}", Verbatim) : new Uri($"http://probe.invalid/{path.TrimStart('/')}"))
+        Uri uri = isVerbatim
+            ? new Uri($"http://probe.invalid{path}", Verbatim)
+            : new Uri($"http://probe.invalid/{path.TrimStart('/')}");
+        HttpRequestMessage request = new(HttpMethod.Get, uri)
         {
             Version = h2c ? HttpVersion.Version20 : HttpVersion.Version11,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
@@ -125,7 +134,7 @@ internal static class Probes
             request.Headers.ConnectionClose = true;
         }
 
-        request.Options.Set(Connection, stream);
+        request.Options.Set(Connection, new OneConnection(stream));
         return request;
     }
 
@@ -145,17 +154,19 @@ internal static class Probes
 
     private static string AnswerEvidence(HttpRequestException e, UpstreamProtocol upstream) => e.HttpRequestError switch
     {
-        HttpRequestError.ResponseEnded => "connected, closed without an answer",
+        _ when e.InnerException is HttpIOException { HttpRequestError: HttpRequestError.ResponseEnded } =>
+            "connected, closed without an answer",
         HttpRequestError.InvalidResponse => "connected, the answer is not HTTP",
         HttpRequestError.ConfigurationLimitExceeded => "connected, the head of the answer is over 16 KiB",
         HttpRequestError.HttpProtocolError when upstream == UpstreamProtocol.H2c => "connected, the answer is not HTTP/2",
-        _ when e.InnerException is IOException { InnerException: SocketException reset } => $"connected, then {Words(reset.SocketErrorCode)}",
+        _ when e.InnerException is IOException { InnerException: SocketException reset } =>
+            $"connected, then {Words(reset.SocketErrorCode)}",
         _ => $"connected, no answer: {e.HttpRequestError}",
     };
 
     private static string Words(SocketError error) => error switch
     {
-        SocketError.ConnectionReset => "reset before an answer",
+        SocketError.ConnectionReset or SocketError.NotConnected or SocketError.Shutdown => "reset before an answer",
         _ => error.ToString(),
     };
 
@@ -165,5 +176,15 @@ internal static class Probes
         return milliseconds < 10
             ? string.Create(CultureInfo.InvariantCulture, $"{milliseconds:0.#} ms")
             : string.Create(CultureInfo.InvariantCulture, $"{milliseconds:0} ms");
+    }
+
+    // HttpClient tries a GET again on a new connection when the first one ends without an answer. For a probe that is the answer.
+    private sealed class OneConnection(Stream stream)
+    {
+        private Stream? _stream = stream;
+
+        public ValueTask<Stream> Take() => Interlocked.Exchange(ref _stream, null) is Stream unused
+            ? ValueTask.FromResult(unused)
+            : throw new HttpIOException(HttpRequestError.ResponseEnded, "The only connection of this probe has ended.");
     }
 }

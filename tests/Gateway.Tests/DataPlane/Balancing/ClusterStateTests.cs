@@ -7,10 +7,12 @@ namespace Gateway.Tests.DataPlane.Balancing;
 
 public sealed class ClusterStateTests
 {
+    private static readonly ClusterPlan Abc = Plan(Destination("a"), Destination("b"), Destination("c"));
+
     [Fact]
     public void Roundrobin_takes_everybody_in_turn()
     {
-        ClusterState cluster = new(Plan(Destination("a"), Destination("b"), Destination("c")));
+        ClusterState cluster = new(Abc);
 
         Assert.Equal(new() { ["a"] = 100, ["b"] = 100, ["c"] = 100 }, cluster.Count(300));
     }
@@ -53,7 +55,7 @@ public sealed class ClusterStateTests
     [Fact]
     public void Leastconn_takes_the_one_with_the_least_in_flight()
     {
-        ClusterState cluster = new(Plan(Destination("a"), Destination("b"), Destination("c")) with { Balance = BalanceAlgorithm.LeastConn });
+        ClusterState cluster = new(Abc with { Balance = BalanceAlgorithm.LeastConn });
         cluster.Of("a").Begin();
         cluster.Of("c").Begin();
         Assert.Equal(new() { ["b"] = 10 }, cluster.Count(10));
@@ -67,7 +69,7 @@ public sealed class ClusterStateTests
     [Fact]
     public void Leastconn_gives_equals_their_turns()
     {
-        ClusterState cluster = new(Plan(Destination("a"), Destination("b"), Destination("c")) with { Balance = BalanceAlgorithm.LeastConn });
+        ClusterState cluster = new(Abc with { Balance = BalanceAlgorithm.LeastConn });
 
         Assert.Equal(new() { ["a"] = 10, ["b"] = 10, ["c"] = 10 }, cluster.Count(30));
     }
@@ -120,7 +122,8 @@ public sealed class ClusterStateTests
     [InlineData("LeastConn")]
     public void Nobody_is_tried_twice_and_null_ends_it(string algorithm)
     {
-        ClusterState cluster = new(Plan(Destination("a", 7), Destination("b"), Destination("c", 2)) with { Balance = Enum.Parse<BalanceAlgorithm>(algorithm) });
+        ClusterPlan plan = Plan(Destination("a", 7), Destination("b"), Destination("c", 2));
+        ClusterState cluster = new(plan with { Balance = Enum.Parse<BalanceAlgorithm>(algorithm) });
         for (int round = 0; round < 50; round++)
         {
             List<DestinationState> tried = [];
@@ -155,7 +158,7 @@ public sealed class ClusterStateTests
     [InlineData("LeastConn")]
     public void One_that_refused_a_connect_comes_last_at_once_and_is_still_used_when_alone(string algorithm)
     {
-        ClusterState cluster = new(Plan(Destination("a"), Destination("b"), Destination("c")) with { Balance = Enum.Parse<BalanceAlgorithm>(algorithm) });
+        ClusterState cluster = new(Abc with { Balance = Enum.Parse<BalanceAlgorithm>(algorithm) });
         cluster.Of("b").Health.ConnectFailed("connect refused");
 
         Assert.Equal(new() { ["a"] = 50, ["c"] = 50 }, cluster.Count(100));
@@ -175,7 +178,8 @@ public sealed class ClusterStateTests
         a.RetriedAway();
         a.Health.ConnectFailed("connect refused");
 
-        cluster.Apply(Plan(Destination("a", 7, ReportedHealth.Warning), Destination("c")) with { Check = new CheckPlan { Rise = 2 } });
+        ClusterPlan next = Plan(Destination("a", 7, ReportedHealth.Warning), Destination("c"));
+        cluster.Apply(next with { Check = new CheckPlan { Rise = 2 } });
 
         Assert.Same(a, cluster.Of("a"));
         Assert.Equal(7, a.Plan.Weight);
@@ -228,13 +232,12 @@ public sealed class ClusterStateTests
     public void The_position_survives_a_change_of_plan_between_any_two_picks()
     {
         // P12, traefik #8787: a round that begins anew with each change sends nearly everything to the first instance.
-        ClusterPlan two = Plan(Destination("a"), Destination("b"), Destination("c"));
-        ClusterPlan three = two with { Destinations = [.. two.Destinations, Destination("d")] };
-        ClusterState cluster = new(two);
+        ClusterPlan more = Abc with { Destinations = [.. Abc.Destinations, Destination("d")] };
+        ClusterState cluster = new(Abc);
         Dictionary<string, int> counts = [];
         for (int i = 0; i < 1200; i++)
         {
-            cluster.Apply(i % 2 == 0 ? three : two);
+            cluster.Apply(i % 2 == 0 ? more : Abc);
             string id = cluster.PickId()!;
             counts[id] = counts.GetValueOrDefault(id) + 1;
         }

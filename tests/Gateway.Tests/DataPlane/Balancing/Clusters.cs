@@ -9,11 +9,15 @@ namespace Gateway.Tests.DataPlane.Balancing;
 internal static class Clusters
 {
     public static DestinationPlan Destination(
-        string id, int weight = 1, ReportedHealth reported = ReportedHealth.Passing, string address = "10.0.0.1", int? port = null) => new()
+        string id,
+        int weight = 1,
+        ReportedHealth reported = ReportedHealth.Passing,
+        string address = "10.0.0.1",
+        int? port = null) => new()
         {
             Instance = new InstanceKey("n", id),
             Address = address,
-            Port = port ?? 1000 + (id.Length == 0 ? 0 : id[0]),
+            Port = port ?? 1000 + id[0],
             Weight = weight,
             Reported = reported,
         };
@@ -26,8 +30,8 @@ internal static class Clusters
         Destinations = destinations.OrderBy(one => one.Instance).ToEquatableArray(),
     };
 
-    public static ClusterPlan Numbered(int count) =>
-        Plan([.. Enumerable.Range(0, count).Select(i => Destination(i.ToString("d5", CultureInfo.InvariantCulture), port: 1000 + i))]);
+    public static ClusterPlan Numbered(int count) => Plan([.. Enumerable.Range(0, count)
+        .Select(i => Destination(i.ToString("d5", CultureInfo.InvariantCulture), port: 1000 + i))]);
 
     public static DestinationState Of(this ClusterState cluster, string id) =>
         cluster.Destinations.Single(one => one.Plan.Instance.ServiceId == id);
