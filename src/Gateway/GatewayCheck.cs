@@ -1,4 +1,6 @@
+using Gateway.Catalog;
 using Gateway.Configuration;
+using Gateway.Discovery.FileCatalogs;
 
 namespace Gateway;
 
@@ -12,5 +14,23 @@ public static class GatewayCheck
     public static CheckReport Run(string? configPath, string? catalogPath) =>
         ConfigurationCheck.Run(configPath, catalogPath, GatewayConfiguration.ProcessEnvironment(), ReadDump);
 
-    private static CatalogDump ReadDump(string path) => new();
+    private static CatalogDump ReadDump(string path)
+    {
+        try
+        {
+            CatalogFileContent content = CatalogFile.Read(File.ReadAllText(path), path);
+            return new CatalogDump
+            {
+                Instances = [.. content.Instances.AsEnumerable()],
+                Findings = [.. content.Problems.AsEnumerable().Select(p => new Diagnostic(p.Place, DiagnosticSeverity.Error, Describe(p)))],
+            };
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return new CatalogDump { Unreadable = e.Message };
+        }
+    }
+
+    private static string Describe(Problem problem) =>
+        (problem.Value is null ? "" : $"'{problem.Value}': ") + (problem.Allowed is null ? problem.Code : $"{problem.Code}: allowed is {problem.Allowed}") + $"; {problem.Now}";
 }

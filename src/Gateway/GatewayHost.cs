@@ -187,7 +187,7 @@ public sealed class GatewayHost : IAsyncDisposable
 
         // 2. The data plane, bottom up.
         parts.Prober = new HealthProber(_clock, LogOf("Health"), _metrics);
-        parts.Clusters = new ClusterTable(parts.Prober);
+        parts.Clusters = new ClusterTable(parts.Prober, _clock);
         parts.Http = new HttpLane(parts.Clusters, _clock, _logs, _metrics, parts.AccessLog, CdnLoopId());
         parts.Tcp = new TcpLane(parts.Clusters, _clock, LogOf("Tcp"), _metrics, parts.AccessLog);
         parts.Listeners = new ListenerSet(
@@ -302,7 +302,7 @@ public sealed class GatewayHost : IAsyncDisposable
 
         if (options.Files is { } files)
         {
-            _ = files;
+            yield return new FileCatalogSource("files", files, _clock, _logs.CreateLogger("Gateway.Files"));
         }
     }
 

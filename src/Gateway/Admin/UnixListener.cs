@@ -28,7 +28,11 @@ internal sealed class UnixListener : IAsyncDisposable
         File.Delete(temporary);
         Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         socket.Bind(new UnixDomainSocketEndPoint(temporary));
-        File.SetUnixFileMode(temporary, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(temporary, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        }
+
         socket.Listen(64);
         File.Move(temporary, path, overwrite: true);
         return new UnixListener(path, socket, accepted);

@@ -129,8 +129,7 @@ internal sealed class RequestForwarder(
                 exchange.Retries++;
                 destination.RetriedAway();
                 metrics.DestinationRetry(
-                    exchange.Cluster!.Service, exchange.Cluster.Environment, DestinationLabels.Of(destination.Plan).Instance,
-                    failure.Reason.Code);
+                    exchange.Cluster!.Service, exchange.Cluster.Environment, failure.Reason.Code);
 
                 // YARP refuses a response that somebody has touched, and it has left its own status there.
                 context.Response.Clear();
@@ -160,7 +159,6 @@ internal sealed class RequestForwarder(
         }
 
         destination.Begin();
-        metrics.DestinationRequest(exchange.Cluster.Service, exchange.Cluster.Environment, labels.Instance);
         try
         {
             ForwarderError error = await forwarder.SendAsync(
