@@ -20,7 +20,7 @@ internal static class DescriptorLimit
     /// <summary>The same for Gateway's own: whoever comes to see what is wrong may use half of the reserve.</summary>
     public static int MarkOfOwn(int limit) => limit - ((limit - MarkOfPlan(limit)) / 2);
 
-    /// <summary>The soft limit, which .NET raises to the hard one at start; int.MaxValue where it is unlimited or unknown.</summary>
+    /// <summary>The soft limit, which .NET raises to the hard one at start; int.MaxValue where unlimited or unknown.</summary>
     public static int Read()
     {
         try

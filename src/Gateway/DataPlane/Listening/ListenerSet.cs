@@ -13,7 +13,8 @@ namespace Gateway.DataPlane.Listening;
 
 /// <summary>
 /// Takes an accepted socket; must return at once. Owns the socket from then on: calls
-/// <see cref="ListenerState.ConnectionOpened"/> before it returns and <see cref="ListenerState.ConnectionClosed"/> once, when the connection is closed.
+/// <see cref="ListenerState.ConnectionOpened"/> before it returns and <see cref="ListenerState.ConnectionClosed"/> once, when
+/// the connection is closed.
 /// </summary>
 internal delegate void AcceptedSocket(ListenerState listener, Socket socket);
 

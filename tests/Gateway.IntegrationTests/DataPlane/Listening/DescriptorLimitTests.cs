@@ -19,7 +19,7 @@ public sealed class DescriptorLimitTests
     [Fact]
     public async Task The_last_descriptors_are_never_given_to_clients()
     {
-        int starved = 0, dispatched = 0;
+        int starving = 0, starved = 0, dispatched = 0;
         SocketKey key = SocketKey.Tcp(new IPEndPoint(IPAddress.Loopback, 0));
         AcceptContext context = new(
             (_, socket) =>
@@ -27,14 +27,19 @@ public sealed class DescriptorLimitTests
                 socket.Dispose();
                 Interlocked.Increment(ref dispatched);
             },
-            null, TimeProvider.System, NullLogger.Instance, DescriptorMark: 0, s => Interlocked.Add(ref starved, s ? 1 : -1));
+            null, TimeProvider.System, NullLogger.Instance, DescriptorMark: 0,
+            begins =>
+            {
+                Interlocked.Add(ref starving, begins ? 1 : -1);
+                Interlocked.Add(ref starved, begins ? 1 : 0);
+            });
         ListeningSocket socket = ListeningSocket.Open(key, null, new ListenerState(SocketKit.Plan(1)), context);
         using Socket client = await SocketKit.Connect(socket.EndPoint.Port);
 
         // Every number is above this mark, and far above: so it is closed, not held, and the port says that it starves.
         Assert.Equal("", await client.ReceiveToEnd());
-        await SocketKit.Until(() => Volatile.Read(ref starved) == 1, "the port starves");
+        await SocketKit.Until(() => Volatile.Read(ref starved) == 1, "the port starved");
         await socket.CloseAsync(acceptQueued: true).InTime();
-        Assert.Equal((0, 0), (dispatched, starved));
+        Assert.Equal((0, 0), (dispatched, starving));
     }
 }

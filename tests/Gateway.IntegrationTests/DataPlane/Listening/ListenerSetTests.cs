@@ -185,7 +185,7 @@ public sealed class ListenerSetTests
         await SocketKit.Until(
             () => set.Listeners[0].Bindings.Any(b => b.EndPoint.Address.Equals(IPAddress.Parse("127.0.0.6"))),
             "the new one is bound");
-        Assert.True(await SocketKit.Refuses(port, IPAddress.Parse("127.0.0.5")));
+        await SocketKit.Until(() => SocketKit.Refuses(port, IPAddress.Parse("127.0.0.5")), "the old one is closed");
         Assert.Same(kept, (await set.ExportAsync()).Single(e => e.Key.Address.Equals(IPAddress.Loopback)).Handle);
 
         Volatile.Write(ref bridge, []);

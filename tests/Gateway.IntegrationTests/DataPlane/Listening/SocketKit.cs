@@ -20,10 +20,12 @@ internal static class SocketKit
 
     public static TimeSpan Deadline => TimeSpan.FromSeconds(10 * Stretch);
 
-    public static async Task Until(Func<bool> condition, string what)
+    public static Task Until(Func<bool> condition, string what) => Until(() => Task.FromResult(condition()), what);
+
+    public static async Task Until(Func<Task<bool>> condition, string what)
     {
         Stopwatch clock = Stopwatch.StartNew();
-        while (!condition())
+        while (!await condition())
         {
             Assert.True(clock.Elapsed < Deadline, $"not within {Deadline}: {what}");
             await Task.Delay(5);
@@ -111,9 +113,9 @@ internal static class SocketKit
             using Socket socket = await Connect(port, address);
             return false;
         }
-        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused)
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.ConnectionReset)
         {
-            return true;
+            return e.SocketErrorCode == SocketError.ConnectionRefused; // reset: it closes at this moment
         }
     }
 

@@ -118,38 +118,10 @@ public sealed class TcpLaneTests
         }
 
         client.Shutdown(SocketShutdown.Send);
-        Assert.Equal(sent, await CountToEnd(behind));
+        Assert.Equal(sent, await CountToEnd(behind).InTime());
         behind.Dispose();
         client.Dispose();
         Assert.Equal(sent, (await kit.NextRecord()).BytesIn);
-    }
-
-    [Fact]
-    public async Task A_gibibyte_passes_with_flat_memory()
-    {
-        const long Total = 1L << 30;
-        using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(destinations: RelayKit.At(server));
-        (Socket client, Socket behind) = await kit.Establish(server);
-        GC.Collect();
-        long allocated = GC.GetTotalAllocatedBytes(precise: true);
-        Task<long> counting = Task.Run(() => CountToEnd(behind));
-        byte[] chunk = new byte[256 * 1024];
-        for (long left = Total; left > 0;)
-        {
-            left -= await client.SendAsync(chunk.AsMemory(0, (int)Math.Min(left, chunk.Length)), SocketFlags.None);
-        }
-
-        client.Shutdown(SocketShutdown.Send);
-        Assert.Equal(Total, await counting.WaitAsync(SocketKit.Deadline * 6));
-        behind.Dispose();
-        Assert.Equal("", await client.ReceiveToEnd());
-        client.Dispose();
-
-        // Everything allocated meanwhile, garbage and other tests' share included, is a sliver of what passed.
-        long grown = GC.GetTotalAllocatedBytes(precise: true) - allocated;
-        Assert.True(grown < Total / 16, $"{grown} bytes allocated");
-        Assert.Equal(Total, (await kit.NextRecord()).BytesIn);
     }
 
     [Fact]
@@ -158,6 +130,7 @@ public sealed class TcpLaneTests
         using Socket server = RelayKit.Server();
         await using RelayKit kit = new(destinations: [RelayKit.Refusing(), RelayKit.Refusing(), RelayKit.At(server)]);
         (Socket client, Socket behind) = await kit.Establish(server);
+        await SocketKit.Until(() => kit.Lane.List().All(r => r.Destination.Length > 0), "the relay is established");
         Assert.Equal([0, 0, 1], kit.Destinations.Select(d => d.InFlight));
         RelayView view = Assert.Single(kit.Lane.List());
         Assert.Equal((RelayKit.At(server), "n1/orders-2"), (view.DestinationAddress, view.Destination));
@@ -308,13 +281,13 @@ public sealed class TcpLaneTests
         Assert.Equal(0, kit.Lane.Relays);
     }
 
-    private static async Task<long> CountToEnd(Socket socket)
+    internal static async Task<long> CountToEnd(Socket socket)
     {
         byte[] buffer = new byte[256 * 1024];
         long count = 0;
         while (true)
         {
-            int read = await socket.ReceiveAsync(buffer.AsMemory(), SocketFlags.None).AsTask().InTime();
+            int read = await socket.ReceiveAsync(buffer.AsMemory(), SocketFlags.None);
             if (read == 0)
             {
                 return count;

@@ -10,7 +10,7 @@ public sealed class PortOwnersTests
     {
         Assert.Equal(
             (new IPEndPoint(IPAddress.Loopback, 3000), true, 4711UL),
-            PortOwners.Parse("   0: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0"));
+            PortOwners.Parse("   0: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000  0 4711 1 0"));
     }
 
     [Fact]

@@ -1,0 +1,40 @@
+using System.Net.Sockets;
+using Gateway.IntegrationTests.DataPlane.Listening;
+
+namespace Gateway.IntegrationTests.DataPlane.Tcp;
+
+/// <summary>Goal: a long stream costs no memory. Method: nothing else allocates in the process meanwhile.</summary>
+[CollectionDefinition("alone: counts what the process allocates", DisableParallelization = true)]
+public sealed class AloneCollection;
+
+[Collection("alone: counts what the process allocates")]
+public sealed class FlatMemoryTests
+{
+    [Fact]
+    public async Task A_gibibyte_passes_with_flat_memory()
+    {
+        const long Total = 1L << 30;
+        using Socket server = RelayKit.Server();
+        await using RelayKit kit = new(destinations: RelayKit.At(server));
+        (Socket client, Socket behind) = await kit.Establish(server);
+        GC.Collect();
+        long allocated = GC.GetTotalAllocatedBytes(precise: true);
+        Task<long> counting = Task.Run(() => TcpLaneTests.CountToEnd(behind));
+        byte[] chunk = new byte[256 * 1024];
+        for (long left = Total; left > 0;)
+        {
+            left -= await client.SendAsync(chunk.AsMemory(0, (int)Math.Min(left, chunk.Length)), SocketFlags.None);
+        }
+
+        client.Shutdown(SocketShutdown.Send);
+        Assert.Equal(Total, await counting.WaitAsync(SocketKit.Deadline * 6));
+        behind.Dispose();
+        Assert.Equal("", await client.ReceiveToEnd());
+        client.Dispose();
+
+        // Everything allocated meanwhile, garbage and the test's own share included, is a sliver of what passed.
+        long grown = GC.GetTotalAllocatedBytes(precise: true) - allocated;
+        Assert.True(grown < Total / 64, $"{grown} bytes allocated");
+        Assert.Equal(Total, (await kit.NextRecord()).BytesIn);
+    }
+}
