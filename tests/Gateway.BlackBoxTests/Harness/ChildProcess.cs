@@ -13,6 +13,7 @@ internal sealed class ChildProcess : IDisposable
     private readonly Queue<string> lines = new();
     private readonly StringBuilder standardOutput = new();
     private readonly Task pumps;
+    private int disposed;
 
     private ChildProcess(Process process)
     {
@@ -23,7 +24,7 @@ internal sealed class ChildProcess : IDisposable
 
     public int Pid { get; }
 
-    public bool HasExited => process.HasExited;
+    public bool HasExited => disposed != 0 || process.HasExited;
 
     /// <summary>Both streams, the last lines, as they came.</summary>
     public string Output
@@ -106,7 +107,7 @@ internal sealed class ChildProcess : IDisposable
         return new CommandResult(code, child.StandardOutput, child.Output);
     }
 
-    public bool Send(int signal) => !process.HasExited && Signal.Send(Pid, signal);
+    public bool Send(int signal) => !HasExited && Signal.Send(Pid, signal);
 
     /// <summary>The exit code; fails the test (and leaves the process to <see cref="Dispose"/>) when it does not end in time.</summary>
     public async Task<int> WaitForExit(double seconds)
@@ -143,6 +144,11 @@ internal sealed class ChildProcess : IDisposable
 
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref disposed, 1) != 0)
+        {
+            return;
+        }
+
         try
         {
             if (!process.HasExited)

@@ -10,6 +10,7 @@ internal static class Reaper
 {
     private const string Script =
         """
+        exec >/dev/null 2>&1
         trap '' INT TERM HUP
         list=
         while read -r pid start; do list="$list $pid:$start"; done
