@@ -37,20 +37,26 @@ internal sealed class GatewayProcess : IDisposable
     /// Starts <c>gateway run</c>. <paramref name="configuration"/> is YAML in which <c>$ADMIN</c> stands for the admin port and
     /// <c>$STATE</c> for the state directory; what every test needs (admin, stateDirectory, no access log) is added where absent.
     /// </summary>
-    public static GatewayProcess Start(string configuration, IReadOnlyDictionary<string, string?>? environment = null)
+    public static GatewayProcess Start(
+        string configuration, IReadOnlyDictionary<string, string?>? environment = null, params (string Name, string Text)[] files)
     {
         // Short: the path of a unix socket has 90 bytes at most.
         string folder = Directory.CreateTempSubdirectory("gwt-").FullName;
         int adminPort = Ports.Any();
         File.WriteAllText(Path.Combine(folder, "gateway.yaml"), Complete(configuration, folder, adminPort));
+        foreach ((string name, string text) in files)
+        {
+            File.WriteAllText(Path.Combine(folder, name), text);
+        }
+
         return new GatewayProcess(folder, adminPort, ownsFolder: true, environment);
     }
 
     /// <summary>Starts it and waits until it is ready.</summary>
     public static async Task<GatewayProcess> StartReady(
-        string configuration, IReadOnlyDictionary<string, string?>? environment = null)
+        string configuration, IReadOnlyDictionary<string, string?>? environment = null, params (string Name, string Text)[] files)
     {
-        GatewayProcess gateway = Start(configuration, environment);
+        GatewayProcess gateway = Start(configuration, environment, files);
         try
         {
             await gateway.Ready();

@@ -14,8 +14,8 @@ internal static class Ports
     private static readonly string Folder = Directory.CreateDirectory(
         Path.Combine(Path.GetTempPath(), "gateway-test-ports")).FullName;
 
-    /// <summary>A port P of 1000-9999 of which the staging port, 1P, is free too (SPEC: <c>staging: "1{port}"</c>).</summary>
-    public static int Production() => Take(2000, 9899, static port => [port, 10_000 + port]);
+    /// <summary>A port P of 1000-9999 of which 1P (staging's, SPEC §2) and 2P (for an environment of a test's own) are free too.</summary>
+    public static int Production() => Take(2000, 9899, static port => [port, 10_000 + port, 20_000 + port]);
 
     /// <summary>A port for a server of ours, an agent or an admin address; its staging port means nothing.</summary>
     public static int Any() => Take(20_000, 32_000, static port => [port]);
@@ -25,7 +25,8 @@ internal static class Ports
         for (int attempt = 0; attempt < 5000; attempt++)
         {
             int port = Random.Shared.Next(from, to + 1);
-            if (Array.TrueForAll(needed(port), IsFree) && TryClaim(port))
+            int[] ports = needed(port);
+            if (Array.TrueForAll(ports, IsFree) && Array.TrueForAll(ports, TryClaim))
             {
                 return port;
             }
