@@ -1,50 +1,142 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+
 namespace Gateway.Observability;
 
-/// <summary>Every number Gateway counts. Rooms call it; nobody reads it back but the exporter.</summary>
-internal sealed class GatewayMetrics
+/// <summary>
+/// Every number Gateway counts, as instruments of one meter whose names are the exported ones. Rooms call it and nobody but an
+/// exporter reads it back. What is a state rather than an event (connections of a listener, health of a destination, age of a
+/// catalog) is observed at scrape time through <see cref="Observe"/>, so that series end with the things they describe.
+/// </summary>
+public sealed class GatewayMetrics : IDisposable
 {
+    /// <summary>Name of the meter, for OpenTelemetry and <see cref="MeterListener"/>s of an embedding program.</summary>
+    public const string MeterName = "Gateway";
+
+    private readonly Meter _meter = new(MeterName);
+    private readonly Counter<long> _requests;
+    private readonly Histogram<double> _duration;
+    private readonly Counter<long> _connectionsTotal;
+    private readonly Counter<long> _bytes;
+    private readonly Counter<long> _retries;
+    private readonly Counter<long> _probes;
+    private readonly Counter<long> _sourceRequests;
+    private readonly Counter<long> _applies;
+    private readonly Counter<long> _closedByApply;
+    private readonly Counter<long> _forcedCloses;
+    private readonly Counter<long> _accessDropped;
+
+    /// <summary>Creates the instruments.</summary>
+    public GatewayMetrics()
+    {
+        _requests = _meter.CreateCounter<long>("gateway_requests_total", null, "HTTP requests ended, by status sent (0: the client left first).");
+        _duration = _meter.CreateHistogram<double>("gateway_request_duration_seconds", "s", "From the request head to the last byte of the response.");
+        _connectionsTotal = _meter.CreateCounter<long>("gateway_connections_accepted_total", null, "Client connections accepted.");
+        _bytes = _meter.CreateCounter<long>("gateway_relayed_bytes_total", "By", "Bytes relayed by TCP listeners.");
+        _retries = _meter.CreateCounter<long>("gateway_destination_retries_total", null, "Attempts that failed and went to another destination.");
+        _probes = _meter.CreateCounter<long>("gateway_probes_total", null, "Active checks ended.");
+        _sourceRequests = _meter.CreateCounter<long>("gateway_catalog_requests_total", null, "Requests to catalog sources.");
+        _applies = _meter.CreateCounter<long>("gateway_plan_applies_total", null, "Plans applied.");
+        _closedByApply = _meter.CreateCounter<long>("gateway_connections_closed_by_apply_total", null, "Connections closed because a plan was applied; must stay 0.");
+        _forcedCloses = _meter.CreateCounter<long>("gateway_drain_forced_closes_total", null, "Connections closed by force at the end of a drain.");
+        _accessDropped = _meter.CreateCounter<long>("gateway_access_log_dropped_total", null, "Access records dropped because the writer could not keep up.");
+    }
+
+    /// <summary>Announces counters that should be seen at 0 before their first event; call once an exporter listens.</summary>
+    public void AnnounceZeros()
+    {
+        _closedByApply.Add(0);
+        _accessDropped.Add(0);
+        foreach (string result in (string[])["ok", "problems", "failed"])
+        {
+            _applies.Add(0, new KeyValuePair<string, object?>("result", result));
+        }
+
+        foreach (string state in (string[])["request", "tunnel", "relay", "idle", "new"])
+        {
+            _forcedCloses.Add(0, new KeyValuePair<string, object?>("state", state));
+        }
+    }
+
+    /// <summary>Adds a gauge or counter that is read at scrape time.</summary>
+    public void Observe(string name, string help, bool counter, Func<IEnumerable<Measurement<double>>> read)
+    {
+        if (counter)
+        {
+            _meter.CreateObservableCounter(name, read, null, help);
+        }
+        else
+        {
+            _meter.CreateObservableGauge(name, read, null, help);
+        }
+    }
+
     /// <summary>A request ended; <paramref name="code"/> is the status sent, 0 where the client left before one.</summary>
     public void RequestEnded(string listener, string service, string environment, int code, TimeSpan duration)
     {
+        TagList tags = new()
+        {
+            { "listener", listener },
+            { "service", service },
+            { "environment", environment },
+            { "code", StatusText.Of(code) },
+        };
+        _requests.Add(1, tags);
+        tags = new() { { "listener", listener }, { "service", service }, { "environment", environment } };
+        _duration.Record(duration.TotalSeconds, tags);
     }
 
     /// <summary>A connection was accepted.</summary>
-    public void ConnectionOpened(string listener, string protocol)
-    {
-    }
-
-    /// <summary>A connection ended.</summary>
-    public void ConnectionClosed(string listener, string protocol)
-    {
-    }
-
-    /// <summary>A destination was given a request or a connection.</summary>
-    public void DestinationRequest(string service, string environment, string instance)
-    {
-    }
+    public void ConnectionOpened(string listener, string protocol) =>
+        _connectionsTotal.Add(1, new("listener", listener), new KeyValuePair<string, object?>("protocol", protocol));
 
     /// <summary>An attempt failed and another destination was tried.</summary>
-    public void DestinationRetry(string service, string environment, string instance, string reason)
-    {
-    }
+    public void DestinationRetry(string service, string environment, string reason) =>
+        _retries.Add(1, new TagList { { "service", service }, { "environment", environment }, { "reason", reason } });
 
     /// <summary>Bytes relayed by a TCP listener.</summary>
     public void BytesRelayed(string listener, string service, string environment, long toDestination, long toClient)
     {
+        _bytes.Add(toDestination, new TagList
+        {
+            { "listener", listener }, { "service", service }, { "environment", environment }, { "direction", "to_destination" },
+        });
+        _bytes.Add(toClient, new TagList
+        {
+            { "listener", listener }, { "service", service }, { "environment", environment }, { "direction", "to_client" },
+        });
     }
 
     /// <summary>A probe ended.</summary>
-    public void ProbeEnded(string service, string environment, bool success)
-    {
-    }
+    public void ProbeEnded(string service, string environment, bool success) =>
+        _probes.Add(1, new TagList { { "service", service }, { "environment", environment }, { "result", success ? "ok" : "failed" } });
 
     /// <summary>A request was made to a catalog source; <paramref name="outcome"/> is <c>changed</c>, <c>unchanged</c>, <c>error</c>.</summary>
-    public void SourceRequest(string source, string outcome)
-    {
-    }
+    public void SourceRequest(string source, string outcome) =>
+        _sourceRequests.Add(1, new("source", source), new KeyValuePair<string, object?>("outcome", outcome));
 
-    /// <summary>An access record was dropped because the writer could not keep up.</summary>
-    public void AccessRecordDropped()
-    {
-    }
+    /// <summary>A plan was applied; <paramref name="result"/> is <c>ok</c>, <c>problems</c> or <c>failed</c>.</summary>
+    public void PlanApplied(string result) => _applies.Add(1, new KeyValuePair<string, object?>("result", result));
+
+    /// <summary>An apply closed connections, which is a bug of ours.</summary>
+    public void ClosedByApply(int connections) => _closedByApply.Add(connections);
+
+    /// <summary>A drain reached its deadline with connections open.</summary>
+    public void DrainForced(string state, int connections) =>
+        _forcedCloses.Add(connections, new KeyValuePair<string, object?>("state", state));
+
+    /// <summary>Access records were dropped because the writer could not keep up.</summary>
+    public void AccessRecordDropped() => _accessDropped.Add(1);
+
+    /// <inheritdoc/>
+    public void Dispose() => _meter.Dispose();
+}
+
+/// <summary>Status codes as label values, without an allocation per request.</summary>
+internal static class StatusText
+{
+    private static readonly string[] s_texts = [.. Enumerable.Range(0, 600).Select(i => i.ToString(System.Globalization.CultureInfo.InvariantCulture))];
+
+    /// <summary>The code as text; anything outside 0-599 is <c>other</c>.</summary>
+    public static string Of(int code) => (uint)code < (uint)s_texts.Length ? s_texts[code] : "other";
 }

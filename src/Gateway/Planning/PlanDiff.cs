@@ -48,5 +48,82 @@ internal sealed record PlanDiff
         + ProblemsAdded.Count + ProblemsRemoved.Count == 0;
 
     /// <summary>Compares two plans; entries that are the same object cost one comparison.</summary>
-    public static PlanDiff Between(Plan old, Plan @new) => new();
+    public static PlanDiff Between(Plan old, Plan @new)
+    {
+        if (ReferenceEquals(old, @new))
+        {
+            return new PlanDiff();
+        }
+
+        Walk<ListenerPlan> listeners = new(old.Listeners, @new.Listeners, PlanOrder.Listeners);
+        Walk<RoutePlan> routes = new(old.Routes, @new.Routes, PlanOrder.Routes);
+        Walk<ClusterPlan> clusters = new(old.Clusters, @new.Clusters, PlanOrder.Clusters);
+        Walk<Problem> problems = new(old.Problems, @new.Problems, PlanOrder.Problems);
+        return new PlanDiff
+        {
+            ListenersAdded = listeners.Added,
+            ListenersChanged = listeners.Changed,
+            ListenersRemoved = listeners.Removed,
+            RoutesAdded = routes.Added,
+            RoutesChanged = routes.Changed,
+            RoutesRemoved = routes.Removed,
+            ClustersAdded = clusters.Added,
+            ClustersChanged = clusters.Changed,
+            ClustersRemoved = clusters.Removed,
+            ProblemsAdded = problems.Added,
+            ProblemsRemoved = problems.Removed,
+        };
+    }
+
+    /// <summary>The same walk for one cluster's destinations.</summary>
+    public static (IReadOnlyList<DestinationPlan> Added, IReadOnlyList<Change<DestinationPlan>> Changed, IReadOnlyList<DestinationPlan> Removed)
+        BetweenDestinations(ClusterPlan? old, ClusterPlan? @new)
+    {
+        Walk<DestinationPlan> walk = new(old?.Destinations ?? [], @new?.Destinations ?? [], PlanOrder.Destinations);
+        return (walk.Added, walk.Changed, walk.Removed);
+    }
+
+    // Both lists are sorted by identity, so one walk side by side finds everything.
+    private sealed class Walk<T>
+        where T : class, IEquatable<T>
+    {
+        public Walk(EquatableArray<T> old, EquatableArray<T> @new, Comparison<T> order)
+        {
+            ReadOnlySpan<T> before = old.AsSpan();
+            ReadOnlySpan<T> after = @new.AsSpan();
+            int b = 0;
+            int a = 0;
+            while (b < before.Length && a < after.Length)
+            {
+                int step = ReferenceEquals(before[b], after[a]) ? 0 : order(before[b], after[a]);
+                if (step < 0)
+                {
+                    Removed.Add(before[b++]);
+                }
+                else if (step > 0)
+                {
+                    Added.Add(after[a++]);
+                }
+                else
+                {
+                    if (!ReferenceEquals(before[b], after[a]) && !before[b].Equals(after[a]))
+                    {
+                        Changed.Add(new Change<T>(before[b], after[a]));
+                    }
+
+                    b++;
+                    a++;
+                }
+            }
+
+            Removed.AddRange(before[b..]);
+            Added.AddRange(after[a..]);
+        }
+
+        public List<T> Added { get; } = [];
+
+        public List<Change<T>> Changed { get; } = [];
+
+        public List<T> Removed { get; } = [];
+    }
 }

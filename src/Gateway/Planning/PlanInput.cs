@@ -14,6 +14,9 @@ internal sealed record PlanInput
     /// <summary>Listeners of the plan in force. Their owners keep a port that they still claim; unclaimed ones linger.</summary>
     public EquatableArray<ListenerPlan> Present { get; init; }
 
+    /// <summary>Routes of the plan in force: the owner of a host and path keeps it while it claims it.</summary>
+    public EquatableArray<RoutePlan> PresentRoutes { get; init; }
+
     /// <summary>Lingering listeners whose grace is over: planned no more unless somebody claims them.</summary>
     public IReadOnlySet<ListenerKey> Expired { get; init; } = System.Collections.Immutable.ImmutableHashSet<ListenerKey>.Empty;
 }

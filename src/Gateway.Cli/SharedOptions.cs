@@ -1,0 +1,24 @@
+using System.CommandLine;
+
+namespace Gateway.Cli;
+
+/// <summary>Options that several commands take, each with the same words.</summary>
+internal static class SharedOptions
+{
+    /// <summary><c>--config FILE</c>.</summary>
+    public static Option<string?> Config() => new("--config")
+    {
+        Description = "Configuration file (default: /etc/gateway/gateway.yaml if it exists, else the defaults)",
+        HelpName = "FILE",
+    };
+
+    /// <summary><c>--state DIR</c>.</summary>
+    public static Option<string?> State() => new("--state")
+    {
+        Description = "State directory (default: stateDirectory of the configuration)",
+        HelpName = "DIR",
+    };
+
+    /// <summary><c>--json</c>.</summary>
+    public static Option<bool> Json() => new("--json") { Description = "Print JSON for machines" };
+}

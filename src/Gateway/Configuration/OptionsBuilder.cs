@@ -1,0 +1,95 @@
+using System.Net;
+using Gateway.Admin;
+using Gateway.Catalog;
+using Gateway.DataPlane.Listening;
+using Gateway.Discovery.Consul;
+using Gateway.Discovery.EmbeddedCatalog;
+using Gateway.Discovery.FileCatalogs;
+using Gateway.Lifecycle;
+using Gateway.Observability;
+using Gateway.Planning;
+
+namespace Gateway.Configuration;
+
+/// <summary>Values that were read in, options of every room out. Called only when nothing was refused.</summary>
+internal static class OptionsBuilder
+{
+    /// <summary>Makes the options.</summary>
+    public static GatewayOptions Build(SchemaReader read)
+    {
+        GatewayOptions options = new()
+        {
+            Consul = read.Find("catalog.consul.address") is null ? null : Consul(read),
+            Embedded = read.Find("catalog.embedded.listen") is { Typed: IPEndPoint listen } ? new EmbeddedCatalogOptions { Listen = listen } : null,
+            Files = Strings(read, "catalog.files") is { Count: > 0 } paths ? new FileCatalogOptions { Paths = paths } : null,
+            PortGrace = read.Get<TimeSpan>("catalog.portGrace"),
+            StateDirectory = read.Get<string>("stateDirectory"),
+            Engine = read.Get<string>("engine"),
+            Planning = Planning(read),
+            Listening = new ListeningOptions { Addresses = Strings(read, "internal.addresses") },
+            Admin = new AdminOptions { Listen = read.Get<IPEndPoint>("admin.listen"), Names = Strings(read, "admin.names") },
+            Drain = new DrainOptions
+            {
+                Grace = read.Get<TimeSpan>("drain.grace"),
+                Idle = read.Get<TimeSpan>("drain.idle"),
+                Timeout = read.Get<TimeSpan>("drain.timeout"),
+            },
+            Upgrade = new UpgradeOptions
+            {
+                Ready = read.Get<TimeSpan>("upgrade.ready"),
+                Timeout = read.Get<TimeSpan>("upgrade.timeout"),
+            },
+            Log = read.Find("log.access") is not null
+                ? new LogOptions { AccessFile = null }
+                : new LogOptions { AccessFile = read.Get<string>("log.access.file"), AccessFormat = read.Get<string>("log.access.format") },
+            MaxConnections = read.Get<int>("limits.maxConnections"),
+        };
+        return options with { Planning = options.Planning with { Reserved = OwnPorts.Of(options) } };
+    }
+
+    private static ConsulOptions Consul(SchemaReader read) => new()
+    {
+        Address = read.Get<Uri>("catalog.consul.address"),
+        TokenFile = read.Get<string?>("catalog.consul.tokenFile"),
+        Datacenter = read.Get<string?>("catalog.consul.datacenter"),
+        Stale = read.Get<bool>("catalog.consul.stale"),
+        Wait = read.Get<TimeSpan>("catalog.consul.wait"),
+        TlsCa = read.Get<string?>("catalog.consul.tls.ca"),
+        TlsCertificate = read.Get<string?>("catalog.consul.tls.cert"),
+        TlsKey = read.Get<string?>("catalog.consul.tls.key"),
+    };
+
+    private static PlanningOptions Planning(SchemaReader read)
+    {
+        PlanningOptions defaults = new();
+        return defaults with
+        {
+            DefaultEnvironment = read.Get<string>("defaultEnvironment"),
+            Environments =
+            [
+                .. read.Entries["environments"].Select(e => new EnvironmentRule(
+                    e.Name,
+                    read.Get<string>($"environments.{e.Name}.port"),
+                    read.Get<string>($"environments.{e.Name}.host"))),
+            ],
+            Services = [.. read.Services.Select(Service)],
+
+            // What we are bound to is ourselves, whatever name an instance gives it.
+            OwnAddresses =
+            [
+                .. defaults.OwnAddresses.AsEnumerable()
+                    .Union(Strings(read, "internal.addresses").AsEnumerable().Where(a => IPAddress.TryParse(a, out _) && a is not ("0.0.0.0" or "::"))),
+            ],
+        };
+    }
+
+    private static ServiceSettings Service(ReadService service)
+    {
+        int at = service.Name.LastIndexOf('@');
+        return at < 0
+            ? new ServiceSettings(service.Name, null, service.Entries)
+            : new ServiceSettings(service.Name[..at], service.Name[(at + 1)..].ToLowerInvariant(), service.Entries);
+    }
+
+    private static EquatableArray<string> Strings(SchemaReader read, string path) => [.. read.Get<List<object>>(path).Cast<string>()];
+}

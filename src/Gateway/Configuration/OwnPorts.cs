@@ -1,0 +1,35 @@
+using System.Net;
+using Gateway.Catalog;
+using Gateway.Planning;
+
+namespace Gateway.Configuration;
+
+/// <summary>Ports that Gateway needs itself on the addresses where it opens services' ports.</summary>
+internal static class OwnPorts
+{
+    /// <summary>
+    /// The admin address and the embedded catalog where they meet <c>internal.addresses</c>; a service may have the same port
+    /// when they do not. Call it again when a program puts one of them elsewhere (<c>gateway dev</c>).
+    /// </summary>
+    public static EquatableArray<ReservedPort> Of(GatewayOptions options)
+    {
+        List<ReservedPort> ports = [];
+        if (Meets(options, options.Admin.Listen))
+        {
+            ports.Add(new ReservedPort(options.Admin.Listen.Port, "admin"));
+        }
+
+        if (options.Embedded is { } embedded && Meets(options, embedded.Listen))
+        {
+            ports.Add(new ReservedPort(embedded.Listen.Port, "embedded catalog"));
+        }
+
+        return [.. ports];
+    }
+
+    // An interface's addresses are not known here and change; it is taken to have the address, unless only loopback can.
+    private static bool Meets(GatewayOptions options, IPEndPoint own) =>
+        options.Listening.Addresses.AsEnumerable().Any(a => IPAddress.TryParse(a, out IPAddress? address)
+            ? AddressForms.Overlap(address, own.Address)
+            : !IPAddress.IsLoopback(own.Address) || a == "lo");
+}

@@ -1,0 +1,359 @@
+using System.Diagnostics;
+using System.Threading.Channels;
+using Gateway.Catalog;
+using Gateway.DataPlane.Balancing;
+using Gateway.DataPlane.Http;
+using Gateway.DataPlane.Listening;
+using Gateway.Discovery;
+using Gateway.Observability;
+using Gateway.Planning;
+using Microsoft.Extensions.Logging;
+
+namespace Gateway.Control;
+
+/// <summary>What the loop was told by the operator; replaced whole on reload.</summary>
+internal sealed record ControlSettings(PlanningOptions Planning, TimeSpan PortGrace);
+
+/// <summary>The plan in force and how it came about; published by one reference write.</summary>
+internal sealed record ControlState
+{
+    /// <summary>Before the first apply.</summary>
+    public static readonly ControlState Initial = new();
+
+    /// <summary>The plan in force.</summary>
+    public Plan Plan { get; init; } = Plan.Empty;
+
+    /// <summary>Applies so far; 0 before the first.</summary>
+    public long Applies { get; init; }
+
+    /// <summary>When the plan came into force.</summary>
+    public DateTimeOffset? AppliedAt { get; init; }
+
+    /// <summary>The newest catalog of each source that has reported, by the source's name.</summary>
+    public IReadOnlyDictionary<string, CatalogSnapshot> Catalogs { get; init; } = new Dictionary<string, CatalogSnapshot>(StringComparer.Ordinal);
+}
+
+/// <summary>
+/// The only writer. Catalogs and settings come in; it plans, diffs and applies, one at a time, always the newest of each source:
+/// what arrives during an apply is one next apply. Invariant: what the difference does not name is not touched.
+/// </summary>
+internal sealed class ControlLoop : IAsyncDisposable
+{
+    private static readonly TimeSpan s_tick = TimeSpan.FromSeconds(1);
+
+    private readonly ClusterTable _clusters;
+    private readonly ListenerSet _listeners;
+    private readonly HttpLane _http;
+    private readonly GatewayMetrics _metrics;
+    private readonly TimeProvider _clock;
+    private readonly ILogger _log;
+    private readonly Planner _planner = new();
+    private readonly ProblemBook _problems;
+    private readonly Dictionary<ListenerKey, long> _lingering = [];
+    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly TaskCompletionSource _firstApply = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource _stop = new();
+
+    // Written under _gate by sources and reloads, taken under it by the loop.
+    private readonly Lock _gate = new();
+    private readonly List<FollowedSource> _sources = [];
+    private ControlSettings _settings;
+    private bool _dirty;
+
+    private volatile ControlState _state = ControlState.Initial;
+    private Task _loop = Task.CompletedTask;
+
+    /// <summary>Composes the loop; nothing runs before <see cref="Start"/>.</summary>
+    public ControlLoop(
+        ControlSettings settings, ClusterTable clusters, ListenerSet listeners, HttpLane http, GatewayMetrics metrics, TimeProvider clock, ILogger log)
+    {
+        (_settings, _clusters, _listeners, _http, _metrics, _clock, _log) = (settings, clusters, listeners, http, metrics, clock, log);
+        _problems = new ProblemBook(clock, log);
+    }
+
+    /// <summary>The plan in force.</summary>
+    public ControlState State => _state;
+
+    /// <summary>Completes with the first applied catalog.</summary>
+    public Task FirstApply => _firstApply.Task;
+
+    /// <summary>Sources followed at the moment.</summary>
+    public IReadOnlyList<ICatalogSource> Sources
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _sources.Select(s => s.Source)];
+            }
+        }
+    }
+
+    /// <summary>Everything wrong at the moment, each with the time it was first seen.</summary>
+    public IReadOnlyList<StandingProblem> Problems() => _problems.Observe(CurrentProblems());
+
+    /// <summary>Problems from outside the catalog, a refused reload for example; replaced whole by key.</summary>
+    public void Report(string key, IReadOnlyList<Problem> problems) => _problems.Pin(key, problems);
+
+    /// <summary>Starts following the sources and applying.</summary>
+    public void Start(IReadOnlyList<ICatalogSource> sources)
+    {
+        FollowSources(sources);
+        _loop = Task.Run(() => RunAsync(_stop.Token));
+    }
+
+    /// <summary>New settings from a reload; they are a new plan like any other.</summary>
+    public void Reconfigure(ControlSettings settings)
+    {
+        lock (_gate)
+        {
+            _settings = settings;
+            _dirty = true;
+        }
+
+        _wake.Writer.TryWrite(true);
+    }
+
+    /// <summary>
+    /// Follows exactly these sources. One that is the same object goes on; one of the same name as before replaces it, and its
+    /// predecessor's catalog stands until it reports; the catalog of a name that is gone goes.
+    /// </summary>
+    public void FollowSources(IReadOnlyList<ICatalogSource> sources)
+    {
+        List<FollowedSource> ended = [];
+        lock (_gate)
+        {
+            List<FollowedSource> next = [];
+            foreach (ICatalogSource source in sources)
+            {
+                FollowedSource? same = _sources.Find(s => s.Source.Name == source.Name);
+                next.Add(same is not null && ReferenceEquals(same.Source, source)
+                    ? same
+                    : new FollowedSource(source, CancellationTokenSource.CreateLinkedTokenSource(_stop.Token)) { Newest = same?.Newest });
+            }
+
+            ended.AddRange(_sources.Except(next));
+            foreach (FollowedSource started in next.Except(_sources))
+            {
+                started.Running = Task.Run(() => FollowAsync(started));
+            }
+
+            _sources.Clear();
+            _sources.AddRange(next);
+            _dirty |= ended.Count > 0;
+        }
+
+        foreach (FollowedSource source in ended)
+        {
+            source.Stop.Cancel();
+        }
+
+        _wake.Writer.TryWrite(true);
+    }
+
+    /// <summary>Stops following and applying; the plan in force stays in force.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await _loop;
+        List<Task> running;
+        lock (_gate)
+        {
+            running = [.. _sources.Select(s => s.Running)];
+        }
+
+        await Task.WhenAll(running);
+        _stop.Dispose();
+    }
+
+    private async Task FollowAsync(FollowedSource followed)
+    {
+        while (!followed.Stop.IsCancellationRequested)
+        {
+            try
+            {
+                await followed.Source.WatchAsync(snapshot => Take(followed, snapshot), followed.Stop.Token);
+            }
+            catch (OperationCanceledException) when (followed.Stop.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e)
+            {
+                // A source keeps the world's failures to itself, so this is a mistake of ours: loud, and tried again.
+                _log.LogCritical(e, "source {Source} failed; its last catalog stands, it is started again", followed.Source.Name);
+            }
+
+            await Task.Delay(s_tick, _clock, followed.Stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private void Take(FollowedSource followed, CatalogSnapshot snapshot)
+    {
+        lock (_gate)
+        {
+            followed.Newest = snapshot;
+            _dirty = true;
+        }
+
+        _wake.Writer.TryWrite(true);
+    }
+
+    private async Task RunAsync(CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            await WaitAsync(stop);
+            if (stop.IsCancellationRequested)
+            {
+                return;
+            }
+
+            try
+            {
+                if (TakeNewest(out List<CatalogSnapshot> catalogs, out Dictionary<string, CatalogSnapshot> named, out ControlSettings settings))
+                {
+                    await PlanAndApplyAsync(catalogs, named, settings);
+                }
+            }
+            catch (Exception e)
+            {
+                // A broken invariant of ours. The plan in force goes on serving, and the next change tries again.
+                _metrics.PlanApplied("failed");
+                _log.LogCritical(e, "a plan could not be applied; the plan in force goes on serving");
+            }
+
+            _problems.Observe(CurrentProblems());
+        }
+    }
+
+    /// <summary>Waits for news, for the end of a grace, or for a second, whichever is first.</summary>
+    private async Task WaitAsync(CancellationToken stop)
+    {
+        TimeSpan until = s_tick;
+        foreach (long since in _lingering.Values)
+        {
+            TimeSpan left = _settings.PortGrace - _clock.GetElapsedTime(since);
+            until = left < until ? left : until;
+        }
+
+        if (until > TimeSpan.Zero)
+        {
+            using CancellationTokenSource timeout = new(until, _clock);
+            using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(stop, timeout.Token);
+            try
+            {
+                await _wake.Reader.WaitToReadAsync(either.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                // The tick or the stop; the caller looks which.
+            }
+        }
+
+        _wake.Reader.TryRead(out _);
+    }
+
+    private bool TakeNewest(out List<CatalogSnapshot> catalogs, out Dictionary<string, CatalogSnapshot> named, out ControlSettings settings)
+    {
+        lock (_gate)
+        {
+            settings = _settings;
+            catalogs = [.. _sources.Where(s => s.Newest is not null).Select(s => s.Newest!)];
+            named = _sources.Where(s => s.Newest is not null).ToDictionary(s => s.Source.Name, s => s.Newest!, StringComparer.Ordinal);
+            bool graceOver = _lingering.Values.Any(since => _clock.GetElapsedTime(since) >= _settings.PortGrace);
+            bool go = (_dirty && catalogs.Count > 0) || graceOver;
+            _dirty &= !go;
+            return go;
+        }
+    }
+
+    private async Task PlanAndApplyAsync(List<CatalogSnapshot> catalogs, Dictionary<string, CatalogSnapshot> named, ControlSettings settings)
+    {
+        long began = Stopwatch.GetTimestamp();
+        Plan old = _state.Plan;
+        Plan plan = _planner.Plan(new PlanInput
+        {
+            Catalogs = catalogs,
+            Options = settings.Planning,
+            Present = old.Listeners,
+            Expired = _lingering.Where(l => _clock.GetElapsedTime(l.Value) >= settings.PortGrace).Select(l => l.Key).ToHashSet(),
+        });
+        PlanDiff diff = PlanDiff.Between(old, plan);
+        TimeSpan planned = Stopwatch.GetElapsedTime(began);
+
+        if (!diff.IsEmpty)
+        {
+            await ApplyAsync(plan, diff);
+        }
+
+        KeepGraces(plan);
+        _state = new ControlState
+        {
+            Plan = plan,
+            Applies = _state.Applies + (diff.IsEmpty ? 0 : 1),
+            AppliedAt = diff.IsEmpty ? _state.AppliedAt ?? _clock.GetUtcNow() : _clock.GetUtcNow(),
+            Catalogs = named,
+        };
+        _firstApply.TrySetResult();
+        if (!diff.IsEmpty)
+        {
+            _metrics.PlanApplied(plan.Problems.Count == 0 && _listeners.Problems.Count == 0 ? "ok" : "problems");
+            _log.LogInformation(
+                "plan {Apply} applied in {ApplyMs:0.0} ms (planned in {PlanMs:0.0} ms): {Listeners} listeners, {Clusters} clusters\n{Difference}",
+                _state.Applies, Stopwatch.GetElapsedTime(began).TotalMilliseconds, planned.TotalMilliseconds,
+                plan.Listeners.Count, plan.Clusters.Count, Shorten(PlanText.RenderDiff(diff)));
+        }
+    }
+
+    /// <summary>New before old: clusters, routes, sockets; only then what was removed stops.</summary>
+    private async Task ApplyAsync(Plan plan, PlanDiff diff)
+    {
+        // 1. Clusters, so that every route has somewhere to lead.
+        _clusters.Publish(diff.ClustersAdded, diff.ClustersChanged);
+
+        // 2. Routes, by one reference write; requests under way keep the table they began with.
+        _http.PublishRoutes(plan, diff);
+
+        // 3. Sockets: bind, then accept. One that can't be bound is a problem, and the rest goes on.
+        await _listeners.OpenAsync(diff.ListenersAdded, diff.ListenersChanged);
+
+        // 4. What is gone stops accepting; its connections finish what they do.
+        await _listeners.CloseAsync(diff.ListenersRemoved);
+        _clusters.Retire(diff.ClustersRemoved);
+    }
+
+    private void KeepGraces(Plan plan)
+    {
+        HashSet<ListenerKey> lingering = [.. plan.Listeners.Where(l => l.Lingering).Select(l => l.Key)];
+        foreach (ListenerKey gone in _lingering.Keys.Where(k => !lingering.Contains(k)).ToList())
+        {
+            _lingering.Remove(gone);
+        }
+
+        foreach (ListenerKey key in lingering)
+        {
+            _lingering.TryAdd(key, _clock.GetTimestamp());
+        }
+    }
+
+    private IEnumerable<Problem> CurrentProblems() =>
+        [.. _state.Plan.Problems, .. _listeners.Problems, .. Sources.SelectMany(s => (IEnumerable<Problem>)s.Status.Problems)];
+
+    private static string Shorten(string text)
+    {
+        const int Most = 16 * 1024;
+        return text.Length <= Most ? text : $"{text.AsSpan(0, Most)}… ({text.Length} characters)";
+    }
+
+    private sealed class FollowedSource(ICatalogSource source, CancellationTokenSource stop)
+    {
+        public ICatalogSource Source { get; } = source;
+
+        public CancellationTokenSource Stop { get; } = stop;
+
+        public CatalogSnapshot? Newest { get; set; }
+
+        public Task Running { get; set; } = Task.CompletedTask;
+    }
+}

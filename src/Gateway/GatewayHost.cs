@@ -1,0 +1,394 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Reflection;
+using Gateway.Admin;
+using Gateway.Catalog;
+using Gateway.Configuration;
+using Gateway.Control;
+using Gateway.DataPlane.Balancing;
+using Gateway.DataPlane.Health;
+using Gateway.DataPlane.Http;
+using Gateway.DataPlane.Listening;
+using Gateway.DataPlane.Tcp;
+using Gateway.Discovery;
+using Gateway.Discovery.Consul;
+using Gateway.Discovery.EmbeddedCatalog;
+using Gateway.Discovery.FileCatalogs;
+using Gateway.Lifecycle;
+using Gateway.Observability;
+using Microsoft.Extensions.Logging;
+
+namespace Gateway;
+
+/// <summary>
+/// One running gateway: composes the rooms and gives them their sockets, and nothing else. The order of
+/// <see cref="StartAsync"/> matters: what can be refused is refused before anything is bound.
+/// </summary>
+public sealed class GatewayHost : IAsyncDisposable
+{
+    private static readonly TimeSpan s_firstProbes = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_adminRetry = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(20);
+
+    private readonly ILoggerFactory _logs;
+    private readonly ILogger _log;
+    private readonly TimeProvider _clock;
+    private readonly CancellationTokenSource _stopRequested = new();
+    private readonly SemaphoreSlim _reloading = new(1, 1);
+    private readonly ProcessStatus _process;
+    private readonly GatewayMetrics _metrics = new();
+    private readonly MetricsExporter _exporter;
+    private GatewayOptions _options;
+    private Parts? _parts;
+    private Task _becomingReady = Task.CompletedTask;
+
+    /// <summary>Composes a gateway; nothing is touched before <see cref="StartAsync"/>.</summary>
+    public GatewayHost(GatewayOptions options, ILoggerFactory logs, TimeProvider? clock = null)
+    {
+        _options = options;
+        _logs = logs;
+        _log = logs.CreateLogger("Gateway");
+        _clock = clock ?? TimeProvider.System;
+        _process = new ProcessStatus(_clock);
+        _exporter = new MetricsExporter();
+    }
+
+    /// <summary>Loads the configuration again for <see cref="ReloadAsync"/>; null: there is nothing to reload.</summary>
+    public Func<ConfigurationResult>? Reloader { get; init; }
+
+    /// <summary>Sources of the embedding program, beside those that the options name.</summary>
+    public IReadOnlyList<ICatalogSource> ExtraSources { get; init; } = [];
+
+    /// <summary>Cancelled when somebody asked over the unix socket to stop; the owner then calls <see cref="DrainAsync"/>.</summary>
+    public CancellationToken StopRequested => _stopRequested.Token;
+
+    /// <summary>Starts. Returns once sockets of our own are bound and sources are followed; readiness comes with the first catalog.</summary>
+    /// <exception cref="GatewayStartException">It can't start; nothing is left bound.</exception>
+    public async Task StartAsync(CancellationToken cancel)
+    {
+        // 1. What needs no socket and may be refused.
+        if (StateDirectory.Prepare(_options.StateDirectory, "stateDirectory") is { } diagnostic)
+        {
+            throw new GatewayStartException(diagnostic.ToString(), badInput: true);
+        }
+
+        InstanceLock held = InstanceLock.TryTake(_options.StateDirectory, out int? holder)
+            ?? throw new GatewayStartException(
+                $"state directory '{_options.StateDirectory}': another gateway runs there, pid {holder?.ToString() ?? "unknown"}; "
+                + "stop it first, or give this one a state directory and ports of its own", badInput: false);
+        Parts parts = new(held);
+        try
+        {
+            await ComposeAsync(parts, cancel);
+        }
+        catch
+        {
+            await parts.DisposeAsync();
+            throw;
+        }
+
+        _parts = parts;
+        _becomingReady = BecomeReadyAsync(parts, cancel);
+    }
+
+    /// <summary>Reads the configuration again and applies it live; a bad one is refused whole and the running one stays.</summary>
+    public async Task<CommandResult> ReloadAsync(CancellationToken cancel)
+    {
+        if (Reloader is null || _parts is not { } parts)
+        {
+            return new CommandResult(false, "there is no configuration file to reload");
+        }
+
+        await _reloading.WaitAsync(cancel);
+        try
+        {
+            parts.AccessLog.Reopen();
+            ConfigurationResult loaded = Reloader();
+            string findings = string.Join('\n', loaded.Diagnostics);
+            if (loaded.Options is null)
+            {
+                parts.Control.Report("reload", [.. loaded.Diagnostics.Select(Refused)]);
+                _log.LogError("reload refused, the running configuration stays:\n{Findings}", findings);
+                return new CommandResult(false, "refused, the running configuration stays:\n" + findings);
+            }
+
+            ReloadPlan reload = ReloadPlan.Between(_options, loaded.Options);
+            parts.Control.Report("reload", [.. reload.Problems]);
+            await ApplyAsync(parts, _options, reload.Options);
+            _options = reload.Options;
+            string text = reload.Lines.Count == 0 ? "reloaded, nothing changed" : "reloaded:\n" + string.Join('\n', reload.Lines);
+            _log.LogInformation("{Reload}", text);
+            return new CommandResult(true, text);
+        }
+        finally
+        {
+            _reloading.Release();
+        }
+    }
+
+    /// <summary>Ends politely as <c>drain</c> says; <paramref name="hurry"/> ends it at once. Call once; dispose afterwards.</summary>
+    public async Task DrainAsync(CancellationToken hurry)
+    {
+        _process.State = ProcessState.Draining;
+        if (_parts is { } parts)
+        {
+            await new Drain(parts.Listeners, parts.Http, parts.Tcp, _metrics, _clock, _log).RunAsync(_options.Drain, hurry);
+        }
+
+        _process.State = ProcessState.Stopped;
+    }
+
+    /// <summary>Registers an instance with the embedded catalog, as a registrator would over HTTP.</summary>
+    /// <exception cref="InvalidOperationException">There is no embedded catalog.</exception>
+    public void Register(Instance instance)
+    {
+        EmbeddedCatalogServer embedded = _parts?.Embedded ?? throw new InvalidOperationException("the embedded catalog does not run");
+        embedded.Register(instance);
+    }
+
+    /// <summary>Completes once ready and all of <paramref name="ports"/> accept connections.</summary>
+    public async Task ServingAsync(IReadOnlyCollection<int> ports, CancellationToken cancel = default)
+    {
+        while (_process.State != ProcessState.Ready || _parts is not { } parts
+            || !ports.All(p => parts.Listeners.Listeners.Any(l => l.Key.Port == p)))
+        {
+            await Task.Delay(s_poll, _clock, cancel);
+        }
+    }
+
+    /// <summary>Stops at once what still runs and lets go of everything.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (_parts is { } parts)
+        {
+            _parts = null;
+            await parts.DisposeAsync();
+            await _becomingReady.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        _exporter.Dispose();
+        _metrics.Dispose();
+        _reloading.Dispose();
+        _stopRequested.Dispose();
+    }
+
+    private async Task ComposeAsync(Parts parts, CancellationToken cancel)
+    {
+        ILogger LogOf(string room) => _logs.CreateLogger("Gateway." + room);
+        ProcessMetrics.Register(_metrics);
+        parts.AccessLog = AccessLogs.Open(_options.Log, _metrics);
+
+        // 2. The data plane, bottom up.
+        parts.Prober = new HealthProber(_clock, LogOf("Health"), _metrics);
+        parts.Clusters = new ClusterTable(parts.Prober);
+        parts.Http = new HttpLane(parts.Clusters, _clock, _logs, _metrics, parts.AccessLog, CdnLoopId());
+        parts.Tcp = new TcpLane(parts.Clusters, _clock, LogOf("Tcp"), _metrics, parts.AccessLog);
+        parts.Listeners = new ListenerSet(
+            _options.Listening, _clock, LogOf("Listening"), parts.Http.Accept, parts.Tcp.Accept, MaxConnections(_options.MaxConnections));
+        await parts.Http.StartAsync(cancel);
+
+        // 3. Our own sockets: the embedded catalog first, because a source hangs on it.
+        if (_options.Embedded is { } embedded)
+        {
+            await StartEmbeddedAsync(parts, embedded, cancel);
+        }
+
+        parts.Control = new ControlLoop(
+            SettingsOf(_options), parts.Clusters, parts.Listeners, parts.Http, _metrics, _clock, LogOf("Control"));
+        await StartAdminAsync(parts, cancel);
+        GatewayGauges.Register(_metrics, parts.Control, parts.Clusters, parts.Listeners, parts.Http, parts.Tcp, _clock);
+        _metrics.AnnounceZeros();
+
+        // 4. Only now facts may come in.
+        parts.Control.Start([.. SourcesOf(_options), .. ExtraSources]);
+    }
+
+    private async Task StartEmbeddedAsync(Parts parts, EmbeddedCatalogOptions options, CancellationToken cancel)
+    {
+        ILogger log = _logs.CreateLogger("Gateway.EmbeddedCatalog");
+        ConnectionFeed feed = new("embedded", log);
+        OwnSocket opened = await parts.Listeners.OpenOwnAsync("embedded catalog", options.Listen, feed.Accept);
+        if (opened.Problem is { } problem)
+        {
+            // The usual mistake: a Consul agent already answers there, and nobody told Gateway to use it.
+            ConsulSelf? self = await ConsulClient.ReadSelfAsync(options.Listen, cancel);
+            throw self is { Gateway: false }
+                ? new GatewayStartException(
+                    $"catalog.embedded.listen '{options.Listen}': a Consul agent answers there; name it in the configuration as "
+                    + $"catalog.consul.address: http://{options.Listen}, or give the embedded catalog another address", badInput: true)
+                : new GatewayStartException($"catalog.embedded.listen: {problem}", badInput: false);
+        }
+
+        parts.Embedded = new EmbeddedCatalogServer(Path.Combine(_options.StateDirectory, "embedded"), options, _clock, log);
+        await parts.Embedded.StartAsync(feed, feed.EndPoint, cancel);
+    }
+
+    private async Task StartAdminAsync(Parts parts, CancellationToken cancel)
+    {
+        ILogger log = _logs.CreateLogger("Gateway.Admin");
+        string engine = _options.Engine == "kestrel" ? "kestrel" : "kestrel (the loops are not built yet)";
+        AdminApi api = new(
+            new ProcessFacts(Version, engine, _options.StateDirectory), _process, parts.Control, parts.Listeners, parts.Clusters, parts.Http,
+            parts.Tcp, _exporter, _clock, new AdminCommands(ReloadAsync, RequestStop));
+        ConnectionFeed feed = new("admin", log);
+        parts.Admin = new AdminServer(api, _options.Admin, feed, _logs);
+        await parts.Admin.StartAsync(cancel);
+        string socket = Path.Combine(_options.StateDirectory, "run", "gateway.sock");
+        try
+        {
+            parts.AdminSocket = UnixListener.Open(socket, accepted => feed.Accept(null, accepted));
+        }
+        catch (SocketException e)
+        {
+            throw new GatewayStartException($"admin socket '{socket}' can't be bound: {e.Message}", badInput: true);
+        }
+
+        // Taken or not permitted: a problem that is shown and retried, because traffic matters more than the page about it.
+        _ = KeepAdminOpenAsync(parts, feed);
+    }
+
+    private async Task KeepAdminOpenAsync(Parts parts, ConnectionFeed feed)
+    {
+        CancellationToken ended = parts.Ended;
+        while (!ended.IsCancellationRequested)
+        {
+            OwnSocket opened = await parts.Listeners.OpenOwnAsync("admin", _options.Admin.Listen, feed.Accept);
+            parts.Control.Report("admin", opened.Problem is { } problem ? [problem with { Place = $"admin.listen {problem.Place}" }] : []);
+            if (opened.Problem is null)
+            {
+                return;
+            }
+
+            await Task.Delay(s_adminRetry, _clock, ended).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private static Problem Refused(Diagnostic finding) => new()
+    {
+        Code = "reload-refused",
+        Place = finding.Place,
+        Value = finding.Message,
+        Now = "the running configuration stays; mend the file and reload again",
+    };
+
+    private IEnumerable<ICatalogSource> SourcesOf(GatewayOptions options)
+    {
+        if (options.Consul is { } consul)
+        {
+            yield return new ConsulSource("consul", consul, RoutedServices.MayBeRouted, _clock, _logs.CreateLogger("Gateway.Consul"), _metrics);
+        }
+
+        if (options.Embedded is { } embedded)
+        {
+            ConsulOptions own = new() { Address = new Uri($"http://{embedded.Listen}"), Stale = false };
+            yield return new ConsulSource("embedded", own, RoutedServices.MayBeRouted, _clock, _logs.CreateLogger("Gateway.Consul"), _metrics);
+        }
+
+        if (options.Files is { } files)
+        {
+            yield return new FileCatalogSource("files", files, _clock, _logs.CreateLogger("Gateway.Files"));
+        }
+    }
+
+    private async Task ApplyAsync(Parts parts, GatewayOptions old, GatewayOptions @new)
+    {
+        parts.Control.Reconfigure(SettingsOf(@new));
+        parts.Admin.Reconfigure(@new.Admin);
+        parts.Listeners.Gate.Limit = MaxConnections(@new.MaxConnections);
+        if (old.Listening != @new.Listening)
+        {
+            await parts.Listeners.ReconfigureAsync(@new.Listening);
+        }
+
+        // A source whose options stand goes on untouched; only what changed is started anew, its last catalog standing meanwhile.
+        Dictionary<string, ICatalogSource> running = parts.Control.Sources.ToDictionary(s => s.Name, StringComparer.Ordinal);
+        bool Same(string name) => name switch
+        {
+            "consul" => old.Consul == @new.Consul,
+            "embedded" => true,
+            "files" => old.Files == @new.Files,
+            _ => true,
+        };
+        parts.Control.FollowSources(
+        [
+            .. SourcesOf(@new).Select(s => running.TryGetValue(s.Name, out ICatalogSource? same) && Same(s.Name) ? same : s),
+            .. ExtraSources,
+        ]);
+    }
+
+    private async Task BecomeReadyAsync(Parts parts, CancellationToken cancel)
+    {
+        await parts.Control.FirstApply.WaitAsync(cancel);
+        await parts.Prober.FirstResultsAsync(s_firstProbes, cancel);
+        if (_process.State == ProcessState.Starting)
+        {
+            _process.State = ProcessState.Ready;
+            _log.LogInformation(
+                "ready after {Milliseconds:0} ms: admin on {Admin}, state in {State}",
+                (_clock.GetUtcNow() - _process.StartedAt).TotalMilliseconds, _options.Admin.Listen, _options.StateDirectory);
+        }
+    }
+
+    private CommandResult RequestStop()
+    {
+        _stopRequested.Cancel();
+        return new CommandResult(true, "draining");
+    }
+
+    private static ControlSettings SettingsOf(GatewayOptions options) => new(
+        options.Planning with { Reserved = OwnPorts.Of(options), OwnAddresses = OwnAddresses.Of(options.Listening) }, options.PortGrace);
+
+    /// <summary>min(configured, (descriptor limit − listeners − 500) / 2): each connection may need one to its destination.</summary>
+    private static int MaxConnections(int configured) =>
+        ProcessMetrics.DescriptorLimit() is int limit ? Math.Max(1, Math.Min(configured, (limit - 500) / 2)) : configured;
+
+    /// <summary>Our id in CDN-Loop (RFC 8586): a name for this host, so that a request that comes round is recognized.</summary>
+    private static string CdnLoopId() => $"gateway-{Environment.MachineName.ToLowerInvariant()}";
+
+    private static string Version =>
+        typeof(GatewayHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
+
+    /// <summary>Everything that runs, in the order in which it was made; it ends in the opposite order.</summary>
+    private sealed class Parts(InstanceLock held) : IAsyncDisposable
+    {
+        private readonly CancellationTokenSource _ended = new();
+
+        /// <summary>Cancelled when it all ends.</summary>
+        public CancellationToken Ended => _ended.Token;
+
+        public AccessLog AccessLog { get; set; } = null!;
+
+        public HealthProber Prober { get; set; } = null!;
+
+        public ClusterTable Clusters { get; set; } = null!;
+
+        public HttpLane Http { get; set; } = null!;
+
+        public TcpLane Tcp { get; set; } = null!;
+
+        public ListenerSet Listeners { get; set; } = null!;
+
+        public EmbeddedCatalogServer? Embedded { get; set; }
+
+        public ControlLoop Control { get; set; } = null!;
+
+        public AdminServer Admin { get; set; } = null!;
+
+        public UnixListener? AdminSocket { get; set; }
+
+        public async ValueTask DisposeAsync()
+        {
+            await _ended.CancelAsync();
+            IAsyncDisposable?[] ending = [AdminSocket, Control, Listeners, Http, Tcp, Admin, Embedded, Prober, AccessLog];
+            foreach (IAsyncDisposable? part in ending)
+            {
+                if (part is not null)
+                {
+                    await part.DisposeAsync();
+                }
+            }
+
+            held.Dispose();
+        }
+    }
+}

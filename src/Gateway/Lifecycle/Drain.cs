@@ -1,0 +1,81 @@
+using Gateway.DataPlane.Http;
+using Gateway.DataPlane.Listening;
+using Gateway.DataPlane.Tcp;
+using Gateway.Observability;
+using Microsoft.Extensions.Logging;
+
+namespace Gateway.Lifecycle;
+
+/// <summary>Where the process stands, as <c>/readyz</c> and <c>status</c> tell it.</summary>
+internal enum ProcessState
+{
+    /// <summary>Not ready yet.</summary>
+    Starting,
+
+    /// <summary>Serving.</summary>
+    Ready,
+
+    /// <summary>Ending politely.</summary>
+    Draining,
+
+    /// <summary>Done.</summary>
+    Stopped,
+}
+
+/// <summary>
+/// Ends the process without failing anybody: readiness first, then no new connections, then every connection politely, and a
+/// deadline of our own. Kestrel's StopAsync is no drain (it closes idle connections and such whose first request has not been
+/// read yet, and disposes its timers first), so it only runs once nothing is left.
+/// </summary>
+internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, GatewayMetrics metrics, TimeProvider clock, ILogger log)
+{
+    private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(20);
+
+    /// <summary>Drains. <paramref name="hurry"/> (the second signal) ends every wait at once. Never throws.</summary>
+    public async Task RunAsync(DrainOptions options, CancellationToken hurry)
+    {
+        long began = clock.GetTimestamp();
+        log.LogInformation(
+            "draining: serving on for {Grace} s, connections have until {Timeout} s from now", options.Grace.TotalSeconds, options.Timeout.TotalSeconds);
+
+        // 1. Keep serving, so that whoever balances over us reads /readyz and leaves without a refused connect.
+        await Pause(options.Grace < options.Timeout ? options.Grace : options.Timeout, hurry);
+
+        // 2. No new connections.
+        await listeners.StopAcceptingAsync();
+
+        // 3. Every answer closes its connection politely; idle ones go as soon as closing them is unlikely to race a request.
+        http.BeginDrain();
+        while (!hurry.IsCancellationRequested && clock.GetElapsedTime(began) < options.Timeout)
+        {
+            http.CloseIdle(options.Idle);
+            if (http.Connections == 0 && tcp.Relays == 0)
+            {
+                log.LogInformation("drained in {Seconds:0.0} s, nothing was cut", clock.GetElapsedTime(began).TotalSeconds);
+                return;
+            }
+
+            await Pause(s_poll, hurry);
+        }
+
+        // 4. The deadline, or the second signal.
+        foreach ((string state, int count) in http.AbortAll())
+        {
+            Forced(state, count);
+        }
+
+        Forced("relay", tcp.AbortAll());
+    }
+
+    private void Forced(string state, int count)
+    {
+        if (count > 0)
+        {
+            metrics.DrainForced(state, count);
+            log.LogWarning("drain deadline: closed {Count} connections in state {State}", count, state);
+        }
+    }
+
+    private Task Pause(TimeSpan time, CancellationToken hurry) =>
+        Task.Delay(time, clock, hurry).ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+}

@@ -1,0 +1,260 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.Metrics;
+using System.Globalization;
+using System.Text;
+
+namespace Gateway.Observability;
+
+/// <summary>
+/// Collects the measurements of Gateway's meter and of the runtime's, and renders them as Prometheus text 0.0.4 or OpenMetrics
+/// 1.0. Written here because no exporter package is to be had everywhere; the instruments themselves are plain
+/// System.Diagnostics.Metrics, so any other exporter works beside it.
+/// </summary>
+internal sealed class MetricsExporter : IDisposable
+{
+    /// <summary>Upper bounds of every histogram, in seconds: Prometheus' defaults with two finer steps for a local hop.</summary>
+    private static readonly double[] s_bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+    private readonly MeterListener _listener = new();
+    private readonly ConcurrentDictionary<string, Family> _families = new(StringComparer.Ordinal);
+    private readonly Lock _scrape = new();
+
+    /// <summary>Starts listening to the meters <c>Gateway</c> and <c>System.Runtime</c>.</summary>
+    public MetricsExporter()
+    {
+        _listener.InstrumentPublished = (instrument, listener) =>
+        {
+            if (instrument.Meter.Name is GatewayMetrics.MeterName or "System.Runtime")
+            {
+                listener.EnableMeasurementEvents(instrument, _families.GetOrAdd(ExportedName(instrument), name => new Family(name, instrument)));
+            }
+        };
+        _listener.SetMeasurementEventCallback<long>((_, value, tags, state) => ((Family)state!).Record(value, tags));
+        _listener.SetMeasurementEventCallback<int>((_, value, tags, state) => ((Family)state!).Record(value, tags));
+        _listener.SetMeasurementEventCallback<double>((_, value, tags, state) => ((Family)state!).Record(value, tags));
+        _listener.Start();
+    }
+
+    /// <summary>Renders everything; <paramref name="openMetrics"/> chooses the format.</summary>
+    public string Render(bool openMetrics)
+    {
+        lock (_scrape)
+        {
+            // Observed series are read afresh, so those of things that are gone end here.
+            foreach (Family family in _families.Values)
+            {
+                family.ForgetObserved();
+            }
+
+            _listener.RecordObservableInstruments();
+            StringBuilder text = new(16 * 1024);
+            foreach (Family family in _families.Values.OrderBy(f => f.Name, StringComparer.Ordinal))
+            {
+                family.Render(text, openMetrics);
+            }
+
+            if (openMetrics)
+            {
+                text.Append("# EOF\n");
+            }
+
+            return text.ToString();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _listener.Dispose();
+
+    // Ours are named for export; the runtime's "dotnet.gc.collections" {collection} becomes dotnet_gc_collections_total.
+    private static string ExportedName(Instrument instrument)
+    {
+        if (instrument.Meter.Name == GatewayMetrics.MeterName)
+        {
+            return instrument.Name;
+        }
+
+        string name = instrument.Name.Replace('.', '_');
+        name += instrument.Unit switch { "By" => "_bytes", "s" => "_seconds", _ => "" };
+        return IsCounter(instrument) ? name + "_total" : name;
+    }
+
+    private static bool IsCounter(Instrument instrument) =>
+        instrument.GetType().Name is string kind && (kind.StartsWith("Counter", StringComparison.Ordinal) || kind.StartsWith("ObservableCounter", StringComparison.Ordinal));
+
+    private sealed class Family(string name, Instrument instrument)
+    {
+        private readonly ConcurrentDictionary<LabelSet, Series> _series = new();
+        private readonly bool _histogram = instrument.GetType().Name.StartsWith("Histogram", StringComparison.Ordinal);
+        private readonly bool _counter = IsCounter(instrument);
+        private readonly bool _sum = instrument.GetType().Name.StartsWith("Counter", StringComparison.Ordinal)
+            || instrument.GetType().Name.StartsWith("UpDownCounter", StringComparison.Ordinal);
+
+        public string Name => name;
+
+        public void Record(double value, ReadOnlySpan<KeyValuePair<string, object?>> tags)
+        {
+            LabelSet labels = new(tags);
+            Series series = _series.TryGetValue(labels, out Series? found) ? found : _series.GetOrAdd(labels.Own(), static (_, h) => new Series(h), _histogram);
+            series.Record(value, _sum);
+        }
+
+        public void ForgetObserved()
+        {
+            if (instrument.IsObservable)
+            {
+                _series.Clear();
+            }
+        }
+
+        public void Render(StringBuilder text, bool openMetrics)
+        {
+            if (_series.IsEmpty)
+            {
+                return;
+            }
+
+            // OpenMetrics names a counter's family without its suffix.
+            string family = openMetrics && _counter && name.EndsWith("_total", StringComparison.Ordinal) ? name[..^6] : name;
+            string type = _histogram ? "histogram" : _counter ? "counter" : "gauge";
+            text.Append("# HELP ").Append(family).Append(' ').Append(Escape(instrument.Description ?? name, quotes: openMetrics)).Append('\n');
+            text.Append("# TYPE ").Append(family).Append(' ').Append(type).Append('\n');
+            foreach ((LabelSet labels, Series series) in _series.OrderBy(s => s.Key.Text, StringComparer.Ordinal))
+            {
+                series.Render(text, name, labels.Text);
+            }
+        }
+    }
+
+    private sealed class Series(bool histogram)
+    {
+        private readonly long[]? _buckets = histogram ? new long[s_bounds.Length + 1] : null;
+        private double _value;
+        private long _count;
+
+        public void Record(double value, bool sum)
+        {
+            if (_buckets is null && !sum)
+            {
+                Volatile.Write(ref _value, value);
+                return;
+            }
+
+            if (_buckets is not null)
+            {
+                int at = Array.BinarySearch(s_bounds, value);
+                Interlocked.Increment(ref _buckets[at >= 0 ? at : ~at]);
+                Interlocked.Increment(ref _count);
+            }
+
+            double seen;
+            do
+            {
+                seen = Volatile.Read(ref _value);
+            }
+            while (Interlocked.CompareExchange(ref _value, seen + value, seen) != seen);
+        }
+
+        public void Render(StringBuilder text, string name, string labels)
+        {
+            if (_buckets is null)
+            {
+                Line(text, name, labels, null, Volatile.Read(ref _value));
+                return;
+            }
+
+            long cumulative = 0;
+            for (int i = 0; i < _buckets.Length; i++)
+            {
+                cumulative += Volatile.Read(ref _buckets[i]);
+                string bound = i < s_bounds.Length ? Number(s_bounds[i]) : "+Inf";
+                Line(text, name + "_bucket", labels, $"le=\"{bound}\"", cumulative);
+            }
+
+            Line(text, name + "_sum", labels, null, Volatile.Read(ref _value));
+            Line(text, name + "_count", labels, null, cumulative);
+        }
+
+        private static void Line(StringBuilder text, string name, string labels, string? extra, double value)
+        {
+            text.Append(name);
+            if (labels.Length + (extra?.Length ?? 0) > 0)
+            {
+                text.Append('{').Append(labels).Append(labels.Length > 0 && extra is not null ? "," : "").Append(extra).Append('}');
+            }
+
+            text.Append(' ').Append(Number(value)).Append('\n');
+        }
+
+        private static string Number(double value) => value switch
+        {
+            double.PositiveInfinity => "+Inf",
+            double.NegativeInfinity => "-Inf",
+            _ => value.ToString("R", CultureInfo.InvariantCulture),
+        };
+    }
+
+    /// <summary>Tags as a key. The borrowed form looks up without allocating; the owned form renders and is kept.</summary>
+    private readonly struct LabelSet : IEquatable<LabelSet>
+    {
+        private readonly KeyValuePair<string, object?>[] _tags;
+        private readonly int _hash;
+
+        public LabelSet(ReadOnlySpan<KeyValuePair<string, object?>> tags)
+        {
+            _tags = s_scratch is { } scratch && scratch.Length == tags.Length ? scratch : s_scratch = new KeyValuePair<string, object?>[tags.Length];
+            tags.CopyTo(_tags);
+            HashCode hash = default;
+            foreach (KeyValuePair<string, object?> tag in tags)
+            {
+                hash.Add(tag.Key);
+                hash.Add(tag.Value);
+            }
+
+            _hash = hash.ToHashCode();
+            Text = "";
+        }
+
+        private LabelSet(LabelSet borrowed)
+        {
+            _tags = [.. borrowed._tags];
+            _hash = borrowed._hash;
+            Text = string.Join(',', _tags.Select(t =>
+                $"{t.Key.Replace('.', '_')}=\"{Escape(Convert.ToString(t.Value, CultureInfo.InvariantCulture) ?? "", quotes: true)}\""));
+        }
+
+        [ThreadStatic]
+        private static KeyValuePair<string, object?>[]? s_scratch;
+
+        public string Text { get; }
+
+        public LabelSet Own() => new(this);
+
+        public bool Equals(LabelSet other)
+        {
+            if (_hash != other._hash || _tags.Length != other._tags.Length)
+            {
+                return false;
+            }
+
+            for (int i = 0; i < _tags.Length; i++)
+            {
+                if (_tags[i].Key != other._tags[i].Key || !Equals(_tags[i].Value, other._tags[i].Value))
+                {
+                    return false;
+                }
+            }
+
+            return true;
+        }
+
+        public override bool Equals(object? obj) => obj is LabelSet other && Equals(other);
+
+        public override int GetHashCode() => _hash;
+    }
+
+    private static string Escape(string value, bool quotes)
+    {
+        string escaped = value.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal);
+        return quotes ? escaped.Replace("\"", "\\\"", StringComparison.Ordinal) : escaped;
+    }
+}

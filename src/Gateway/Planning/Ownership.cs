@@ -1,0 +1,156 @@
+using System.Globalization;
+using Gateway.Catalog;
+
+namespace Gateway.Planning;
+
+/// <summary>
+/// Who gets a port, or a host and path, that several ask for: Gateway's own, then who holds it now and still asks, then the
+/// older service (lowest CreateIndex), then the name. Never two: SO_REUSEPORT would split the connections between strangers.
+/// </summary>
+internal sealed class Ownership
+{
+    private const int PortCount = 65536;
+
+    // One slot per port, so that granting is one read and listing is in order without sorting. Reused from plan to plan.
+    private readonly Claim?[] _granted = new Claim?[PortCount];
+    private readonly ListenerPlan?[] _present = new ListenerPlan?[PortCount];
+    private readonly string?[] _reserved = new string?[PortCount];
+    private readonly Dictionary<(string Host, string Prefix), Claim> _hosts = [];
+    private readonly Dictionary<(string Host, string Prefix), string> _presentHosts = [];
+
+    /// <summary>Starts over with what is fixed: Gateway's own ports, and the owners of the plan in force.</summary>
+    public void Begin(PlanInput input)
+    {
+        Array.Clear(_granted);
+        Array.Clear(_present);
+        Array.Clear(_reserved);
+        _hosts.Clear();
+        _presentHosts.Clear();
+        foreach (ReservedPort reserved in input.Options.Reserved.AsSpan())
+        {
+            if (reserved.Port is > 0 and < PortCount)
+            {
+                _reserved[reserved.Port] ??= reserved.Owner;
+            }
+        }
+
+        foreach (ListenerPlan listener in input.Present.AsSpan())
+        {
+            if (listener.Key.Scope == ListenerKey.Internal && listener.Key.Port is > 0 and < PortCount)
+            {
+                _present[listener.Key.Port] = listener;
+            }
+        }
+
+        foreach (RoutePlan route in input.PresentRoutes.AsSpan())
+        {
+            if (route.Listener.Scope != ListenerKey.Internal)
+            {
+                _presentHosts[(route.Host, route.PathPrefix)] = route.Cluster;
+            }
+        }
+    }
+
+    /// <summary>Takes the wishes of one service into account.</summary>
+    public void Offer(ServiceClaims claims)
+    {
+        foreach (Claim claim in claims.Ports)
+        {
+            int port = claim.Listener!.Key.Port;
+            if (_reserved[port] is null && (_granted[port] is not { } holder || Beats(claim, holder, PortRank(claim), PortRank(holder))))
+            {
+                _granted[port] = claim;
+            }
+        }
+
+        foreach (Claim claim in claims.Hosts)
+        {
+            (string, string) key = (claim.Route!.Host, claim.Route.PathPrefix);
+            if (!_hosts.TryGetValue(key, out Claim? holder) || Beats(claim, holder, HostRank(claim), HostRank(holder)))
+            {
+                _hosts[key] = claim;
+            }
+        }
+    }
+
+    /// <summary>Whether a claim got what it asked for; call after every service has offered.</summary>
+    public bool IsGranted(Claim claim) => claim.Listener is { } listener
+        ? _granted[listener.Key.Port] == claim
+        : _hosts[(claim.Route!.Host, claim.Route.PathPrefix)] == claim;
+
+    /// <summary>The claim that has a port, or null.</summary>
+    public Claim? At(int port) => _granted[port];
+
+    /// <summary>The present listener of a port that nobody claims and Gateway does not need itself, or null.</summary>
+    public ListenerPlan? UnclaimedAt(int port) => _granted[port] is null && _reserved[port] is null ? _present[port] : null;
+
+    /// <summary>Whether the port is one of Gateway's own.</summary>
+    public bool IsReserved(int port) => _reserved[port] is not null;
+
+    /// <summary>Granted hosts, by host and prefix.</summary>
+    public IEnumerable<Claim> Hosts => _hosts.Values
+        .OrderBy(c => c.Route!.Host, StringComparer.Ordinal)
+        .ThenBy(c => c.Route!.PathPrefix, StringComparer.Ordinal);
+
+    /// <summary>What to tell the loser. The text names the owner, not the reason, so that it stays the same from plan to plan.</summary>
+    public Problem Refusal(Claim claim)
+    {
+        string environment = $"{claim.By.Service}@{claim.By.Clusters[claim.Cluster].Environment}";
+        string owner;
+        string wanted;
+        if (claim.Listener is { } listener)
+        {
+            int port = listener.Key.Port;
+            wanted = string.Create(CultureInfo.InvariantCulture, $"port {port}");
+            owner = _reserved[port] ?? OwnerName(_granted[port]!, claim);
+        }
+        else
+        {
+            wanted = $"host {claim.Route!.Host}{(claim.Route.PathPrefix == "/" ? "" : claim.Route.PathPrefix)}";
+            owner = OwnerName(_hosts[(claim.Route.Host, claim.Route.PathPrefix)], claim);
+        }
+
+        return new Problem
+        {
+            Code = claim.Listener is null ? ProblemCodes.HostTaken : ProblemCodes.PortTaken,
+            Service = claim.By.Service,
+            Instance = claim.Carrier.ToString(),
+            Place = "tag",
+            Value = claim.Tag,
+            Allowed = claim.Listener is null ? "a host and path that nobody else has" : "a port that nobody else has",
+            Now = $"{environment} is not reachable there: {wanted} belongs to {owner}; choose another one, or take it from its owner first",
+        };
+    }
+
+    private static string OwnerName(Claim owner, Claim loser) => owner.By == loser.By && owner.Environment == loser.Environment
+        ? $"its own tag {owner.Tag}"
+        : $"{owner.By.Service}@{owner.By.Clusters[owner.Cluster].Environment}";
+
+    private static bool Beats(Claim claim, Claim holder, int rank, int holderRank)
+    {
+        int order = rank.CompareTo(holderRank);
+        order = order != 0 ? order : claim.By.Seniority.CompareTo(holder.By.Seniority);
+        order = order != 0 ? order : string.CompareOrdinal(claim.By.Service, holder.By.Service);
+
+        // Within one service: the environment named first in the file, then HTTP before TCP.
+        order = order != 0 ? order : claim.Environment.CompareTo(holder.Environment);
+        order = order != 0 ? order : Protocol(claim).CompareTo(Protocol(holder));
+        return order < 0;
+
+        static ListenProtocol Protocol(Claim of) => of.Listener?.Protocol ?? ListenProtocol.Http;
+    }
+
+    // How near a claim is to who holds the port now; 3 is a stranger. The same service keeps its port when it changes protocol.
+    private int PortRank(Claim claim)
+    {
+        ListenerPlan wanted = claim.Listener!;
+        ListenerPlan? present = _present[wanted.Key.Port];
+        return present is null || present.Service != wanted.Service ? 3
+            : present.Environment != wanted.Environment ? 2
+            : present.Protocol != wanted.Protocol ? 1
+            : 0;
+    }
+
+    private int HostRank(Claim claim) =>
+        _presentHosts.TryGetValue((claim.Route!.Host, claim.Route.PathPrefix), out string? cluster) && cluster == claim.Route.Cluster ? 0 : 1;
+}

@@ -1,0 +1,76 @@
+using Gateway.Catalog;
+
+namespace Gateway.Planning;
+
+/// <summary>What one set of options comes down to, worked out once for all services.</summary>
+internal sealed class PlanContext
+{
+    private readonly List<Problem> _problems = [];
+
+    public PlanContext(PlanningOptions options)
+    {
+        Options = options;
+        Dictionary<string, int> byName = new(StringComparer.OrdinalIgnoreCase);
+        List<EnvironmentRule> environments = [];
+        foreach (EnvironmentRule rule in options.Environments.AsSpan())
+        {
+            // A cluster id is SERVICE@ENV or SERVICE@ENV:PORT, and services are called anything: only because no environment has
+            // an @ or a : in its name, no two clusters can have the same id.
+            if (!IsName(rule.Name))
+            {
+                _problems.Add(new Problem
+                {
+                    Code = ProblemCodes.EnvironmentUnknown,
+                    Place = "environments",
+                    Value = rule.Name,
+                    Allowed = "a name of letters, digits, - and _",
+                    Now = "environment ignored; rename it",
+                });
+            }
+            else if (byName.TryAdd(rule.Name, environments.Count))
+            {
+                environments.Add(rule);
+            }
+        }
+
+        Environments = environments;
+        EnvironmentNames = string.Join(", ", environments.Select(e => e.Name));
+        DefaultEnvironment = byName.GetValueOrDefault(options.DefaultEnvironment, -1);
+        EnvironmentIndexes = byName;
+        Grammar = new TagGrammar(byName);
+        File = new FileSettings(options);
+        Addresses = new InstanceAddresses(options.OwnAddresses);
+        _problems.AddRange(File.Problems);
+    }
+
+    /// <summary>What is wrong with the options. The config room refuses such a file; an embedding program may not have asked.</summary>
+    public IReadOnlyList<Problem> Problems => _problems;
+
+    /// <summary>The options themselves.</summary>
+    public PlanningOptions Options { get; }
+
+    /// <summary>Environments in the order of the file, each name once.</summary>
+    public IReadOnlyList<EnvironmentRule> Environments { get; }
+
+    /// <summary>Their names, for messages.</summary>
+    public string EnvironmentNames { get; }
+
+    /// <summary>Index by name, without case.</summary>
+    public IReadOnlyDictionary<string, int> EnvironmentIndexes { get; }
+
+    /// <summary>Index of the default environment; -1 when the options name one that they do not define.</summary>
+    public int DefaultEnvironment { get; }
+
+    /// <summary>Reads tags.</summary>
+    public TagGrammar Grammar { get; }
+
+    /// <summary>Hand tuning.</summary>
+    public FileSettings File { get; }
+
+    /// <summary>Judges addresses.</summary>
+    public InstanceAddresses Addresses { get; }
+
+    /// <summary>Whether an environment may be called that.</summary>
+    public static bool IsName(string name) =>
+        name.Length is > 0 and <= 63 && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_');
+}
