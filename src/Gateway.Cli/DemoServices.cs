@@ -1,7 +1,5 @@
-using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using Gateway.Catalog;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -56,17 +54,14 @@ internal sealed class DemoServices : IAsyncDisposable
     }
 
     /// <summary>What a registrator would tell the catalog about them.</summary>
-    public IEnumerable<Instance> Instances(int webPort, int echoPort)
+    public IEnumerable<string> Registrations(int webPort, int echoPort)
     {
         foreach ((int port, string name) in _nameOf)
         {
-            string environment = name.Split('-')[0];
-            yield return Of("demo-web", $"demo-web-{name}", port, environment, string.Create(CultureInfo.InvariantCulture, $"internal-listen-http-{webPort}"));
+            yield return Of("demo-web", $"demo-web-{name}", port, name.Split('-')[0], $"internal-listen-http-{webPort}");
         }
 
-        yield return Of(
-            "demo-echo", "demo-echo-1", ((IPEndPoint)_echo.LocalEndpoint).Port, "production",
-            string.Create(CultureInfo.InvariantCulture, $"internal-listen-tcp-{echoPort}"));
+        yield return Of("demo-echo", "demo-echo-1", ((IPEndPoint)_echo.LocalEndpoint).Port, "production", $"internal-listen-tcp-{echoPort}");
     }
 
     /// <inheritdoc/>
@@ -81,15 +76,8 @@ internal sealed class DemoServices : IAsyncDisposable
         _stop.Dispose();
     }
 
-    private static Instance Of(string service, string id, int port, string environment, string listen) => new()
-    {
-        Service = service,
-        Node = "dev",
-        ServiceId = id,
-        Address = "127.0.0.1",
-        Port = port,
-        Tags = [environment, listen],
-    };
+    private static string Of(string service, string id, int port, string environment, string listen) =>
+        $$"""{ "ID": "{{id}}", "Name": "{{service}}", "Address": "127.0.0.1", "Port": {{port}}, "Tags": ["{{environment}}", "{{listen}}"] }""";
 
     private Task AnswerAsync(HttpContext context)
     {

@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using Gateway.Admin;
-using Gateway.Catalog;
 using Gateway.Configuration;
 using Gateway.Discovery.EmbeddedCatalog;
 using Gateway.Lifecycle;
@@ -76,9 +75,9 @@ internal static class DevCommand
         await using DemoServices demo = await DemoServices.StartAsync();
         return await RunCommand.RunAsync(options, reload: null, json: false, async host =>
         {
-            foreach (Instance instance in demo.Instances(web, echo))
+            foreach (string registration in demo.Registrations(web, echo))
             {
-                host.Register(instance);
+                await host.RegisterAsync(registration);
             }
 
             await host.ServingAsync([web, 10_000 + web, echo]);

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Reflection;
+using System.Text;
 using Gateway.Admin;
 using Gateway.Catalog;
 using Gateway.Configuration;
@@ -112,11 +113,12 @@ public sealed class GatewayHost : IAsyncDisposable
                 return new CommandResult(false, "refused, the running configuration stays:\n" + findings);
             }
 
-            ReloadPlan reload = ReloadPlan.Between(_options, loaded.Options);
-            parts.Control.Report("reload", [.. reload.Problems]);
-            await ApplyAsync(parts, _options, reload.Options);
-            _options = reload.Options;
-            string text = reload.Lines.Count == 0 ? "reloaded, nothing changed" : "reloaded:\n" + string.Join('\n', reload.Lines);
+            ConfigurationDiff diff = ConfigurationDiff.Between(_options, loaded.Options);
+            parts.Control.Report("reload", [.. diff.Kept.Select(NeedsUpgrade)]);
+            await ApplyAsync(parts, _options, diff.Options);
+            _options = diff.Options;
+            string[] lines = [.. loaded.Diagnostics.Select(d => d.ToString()), .. diff.Lines()];
+            string text = lines.Length == 0 ? "reloaded, nothing changed" : "reloaded:\n" + string.Join('\n', lines);
             _log.LogInformation("{Reload}", text);
             return new CommandResult(true, text);
         }
@@ -138,12 +140,17 @@ public sealed class GatewayHost : IAsyncDisposable
         _process.State = ProcessState.Stopped;
     }
 
-    /// <summary>Registers an instance with the embedded catalog, as a registrator would over HTTP.</summary>
+    /// <summary>Registers a service with the embedded catalog, as a registrator would over HTTP.</summary>
+    /// <param name="registration">JSON as Consul's <c>/v1/agent/service/register</c> takes it.</param>
     /// <exception cref="InvalidOperationException">There is no embedded catalog.</exception>
-    public void Register(Instance instance)
+    /// <exception cref="ArgumentException">The catalog refuses it; the message says why.</exception>
+    public async Task RegisterAsync(string registration)
     {
         EmbeddedCatalogServer embedded = _parts?.Embedded ?? throw new InvalidOperationException("the embedded catalog does not run");
-        embedded.Register(instance);
+        if (await embedded.RegisterAsync(Encoding.UTF8.GetBytes(registration)) is { } refusal)
+        {
+            throw new ArgumentException(refusal, nameof(registration));
+        }
     }
 
     /// <summary>Completes once ready and all of <paramref name="ports"/> accept connections.</summary>
@@ -211,15 +218,16 @@ public sealed class GatewayHost : IAsyncDisposable
         if (opened.Problem is { } problem)
         {
             // The usual mistake: a Consul agent already answers there, and nobody told Gateway to use it.
-            ConsulSelf? self = await ConsulClient.ReadSelfAsync(options.Listen, cancel);
-            throw self is { Gateway: false }
+            using ConsulClient client = new(new ConsulOptions { Address = new Uri($"http://{options.Listen}") }, _clock);
+            ConsulReply<ConsulSelf> self = await client.ReadSelfAsync(cancel);
+            throw self.Value is { IsGateway: false }
                 ? new GatewayStartException(
                     $"catalog.embedded.listen '{options.Listen}': a Consul agent answers there; name it in the configuration as "
                     + $"catalog.consul.address: http://{options.Listen}, or give the embedded catalog another address", badInput: true)
                 : new GatewayStartException($"catalog.embedded.listen: {problem}", badInput: false);
         }
 
-        parts.Embedded = new EmbeddedCatalogServer(Path.Combine(_options.StateDirectory, "embedded"), options, _clock, log);
+        parts.Embedded = new EmbeddedCatalogServer(_options.StateDirectory, _clock, _logs);
         await parts.Embedded.StartAsync(feed, feed.EndPoint, cancel);
     }
 
@@ -262,6 +270,14 @@ public sealed class GatewayHost : IAsyncDisposable
             await Task.Delay(s_adminRetry, _clock, ended).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
+
+    private static Problem NeedsUpgrade(ChangedValue change) => new()
+    {
+        Code = "needs-upgrade",
+        Place = change.Key,
+        Value = change.New,
+        Now = $"{change.Old} stays in force until the process is replaced",
+    };
 
     private static Problem Refused(Diagnostic finding) => new()
     {

@@ -37,7 +37,7 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
                 if (Value(key) is { Typed: IPEndPoint own } ownValue && AddressForms.Collide(own, new IPEndPoint(host, consul.Port)))
                 {
                     diagnostics.Error(
-                        consulValue.Place == Place.Default ? ownValue.Place : consulValue.Place,
+                        consulValue.Place == Place.Default ? read.Written["catalog.consul"] : consulValue.Place,
                         $"catalog.consul.address: '{consulValue.Text}' is Gateway's own {key} ({ownValue.Place}), not a Consul; "
                         + $"change one of them{(key == "admin.listen" ? "" : " or name only one source")}");
                 }

@@ -4,7 +4,7 @@ namespace Gateway.Configuration;
 internal static class EnvironmentForms
 {
     /// <summary>What a name looks like.</summary>
-    public const string NameForm = "letters, digits, '.', '-' and '_', at most 63";
+    public const string NameForm = "letters, digits, - and _, at most 63";
 
     /// <summary>What a port rule looks like.</summary>
     public const string PortForm = "{port} with digits around it, like {port} or 1{port}";
@@ -18,7 +18,7 @@ internal static class EnvironmentForms
     /// <summary>Checks a name: it is a tag, and stands in <c>SERVICE@ENV/INSTANCE</c>.</summary>
     public static string? NameError(string name)
     {
-        if (name.Length is 0 or > 63 || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_'))
+        if (name.Length is 0 or > 63 || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_'))
         {
             return $"{ScalarTypes.Show(Text(name))} is not a name of an environment; allowed is {NameForm}";
         }

@@ -81,7 +81,9 @@ internal sealed class Overlay(YamlMap root, DiagnosticList diagnostics)
                     break;
                 case SettingsNode settings:
                     string rest = string.Join('.', parts[i..]);
-                    path.AddRange((SettingKey(settings, rest) ?? rest).Split('.'));
+
+                    // One dotted key, so that it also reaches a service whose file entry says `check: tcp`.
+                    path.Add(SettingKey(settings, rest) ?? rest);
                     Set(path, new YamlScalar(value.Trim(), quoted: false, place));
                     return;
                 default:

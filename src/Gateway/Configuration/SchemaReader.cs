@@ -98,7 +98,7 @@ internal sealed class SchemaReader(DiagnosticList diagnostics, string folder)
 
         foreach (YamlEntry entry in map?.Entries ?? [])
         {
-            KeysChecked++;
+            KeysChecked += entry.KeyPlace == Place.Default ? 0 : 1;
             if (node.Child(entry.Key) is null)
             {
                 UnknownKey(path, entry.Key, entry.KeyPlace, node.Children.Select(c => c.Key));

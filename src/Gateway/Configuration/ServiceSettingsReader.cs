@@ -78,6 +78,20 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
             return;
         }
 
+        int same = Scalars.FindIndex(s => s.Key == key);
+        if (same >= 0 && scalar.Place.InFile)
+        {
+            diagnostics.Error(scalar.Place, $"{path}: duplicate key '{key}'; it is already at {Scalars[same].Scalar.Place}");
+            return;
+        }
+
+        if (same >= 0)
+        {
+            // A variable, which wins over the file.
+            _entries.RemoveAt(same);
+            Scalars.RemoveAt(same);
+        }
+
         _entries.Add(new SettingEntry(key, scalar.Text, scalar.Place.ToString()));
         Scalars.Add((key, scalar));
     }

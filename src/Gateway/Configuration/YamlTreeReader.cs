@@ -25,13 +25,22 @@ internal sealed class YamlTreeReader
     /// <summary>The root mapping; empty for an empty file, null when there is no tree to speak of (an error says why).</summary>
     public static YamlMap? Read(string text, string source, DiagnosticList diagnostics)
     {
+        if (ForbiddenCharacter(text) is { } at)
+        {
+            // Found here, because the parser takes NUL for the end of the file and would drop what follows without a word.
+            diagnostics.Error(
+                PlaceAt(source, text, at), $"a control character (U+{(int)text[at]:X4}) is here; the file must be plain text");
+            return null;
+        }
+
         try
         {
             return new YamlTreeReader(text, source, diagnostics).Document();
         }
         catch (YamlException e)
         {
-            diagnostics.Error(PlaceOf(source, e.Start), SyntaxMessage(text, e));
+            (Place place, string message) = Syntax(text, source, e);
+            diagnostics.Error(place, message);
             return null;
         }
     }
@@ -39,16 +48,42 @@ internal sealed class YamlTreeReader
     private static Place PlaceOf(string source, Mark mark) =>
         new(source, (int)Math.Clamp(mark.Line, 1, int.MaxValue), (int)Math.Clamp(mark.Column, 1, int.MaxValue));
 
-    private static string SyntaxMessage(string text, YamlException e)
+    private static Place PlaceAt(string source, string text, int index) => new(
+        source, text.AsSpan(0, index).Count('\n') + 1, index - text.LastIndexOf('\n', Math.Max(index - 1, 0)));
+
+    // YAML 1.2 section 5.1: the printable characters.
+    private static int? ForbiddenCharacter(string text)
     {
-        // YAML forbids tabs in indentation; the parser notices only later that a token is out of place.
-        int lineIndex = (int)e.Start.Line - 1;
-        string line = text.Split('\n').ElementAtOrDefault(lineIndex) ?? "";
-        string indentation = line[..^line.TrimStart().Length];
-        string reason = e.Message.TrimEnd('.');
-        return indentation.Contains('\t', StringComparison.Ordinal)
-            ? "a tab is in this line's indentation; YAML takes only spaces there"
-            : $"not valid YAML: {reason}";
+        for (int i = 0; i < text.Length; i++)
+        {
+            char c = text[i];
+            bool pair = char.IsHighSurrogate(c) && i + 1 < text.Length && char.IsLowSurrogate(text[i + 1]);
+            if ((char.IsControl(c) && c is not ('\t' or '\n' or '\r' or '\u0085')) || (char.IsSurrogate(c) && !pair))
+            {
+                return i;
+            }
+
+            i += pair ? 1 : 0;
+        }
+
+        return null;
+    }
+
+    private static (Place Place, string Message) Syntax(string text, string source, YamlException e)
+    {
+        // YAML forbids tabs in indentation; the parser complains of a token before or after it.
+        string[] lines = text.Split('\n');
+        for (int line = (int)Math.Max(e.Start.Line, 1); line <= Math.Min(e.End.Line + 1, lines.Length); line++)
+        {
+            string content = lines[line - 1];
+            int tab = content[..^content.TrimStart().Length].IndexOf('\t', StringComparison.Ordinal);
+            if (tab >= 0)
+            {
+                return (new Place(source, line, tab + 1), "a tab is in this line's indentation; YAML takes only spaces there");
+            }
+        }
+
+        return (PlaceOf(source, e.Start), $"not valid YAML: {e.Message.TrimEnd('.')}");
     }
 
     private YamlMap? Document()

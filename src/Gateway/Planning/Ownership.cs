@@ -98,16 +98,18 @@ internal sealed class Ownership
         string environment = $"{claim.By.Service}@{claim.By.Clusters[claim.Cluster].Environment}";
         string owner;
         string wanted;
+        string? own = null;
         if (claim.Listener is { } listener)
         {
             int port = listener.Key.Port;
             wanted = string.Create(CultureInfo.InvariantCulture, $"port {port}");
-            owner = _reserved[port] ?? OwnerName(_granted[port]!, claim);
+            owner = _reserved[port] ?? OwnerName(_granted[port]!);
+            own = _granted[port]?.By == claim.By && _granted[port]!.Environment == claim.Environment ? _granted[port]!.Tag : null;
         }
         else
         {
             wanted = $"host {claim.Route!.Host}{(claim.Route.PathPrefix == "/" ? "" : claim.Route.PathPrefix)}";
-            owner = OwnerName(_hosts[(claim.Route.Host, claim.Route.PathPrefix)], claim);
+            owner = OwnerName(_hosts[(claim.Route.Host, claim.Route.PathPrefix)]);
         }
 
         return new Problem
@@ -118,13 +120,13 @@ internal sealed class Ownership
             Place = "tag",
             Value = claim.Tag,
             Allowed = claim.Listener is null ? "a host and path that nobody else has" : "a port that nobody else has",
-            Now = $"{environment} is not reachable there: {wanted} belongs to {owner}; choose another one, or take it from its owner first",
+            Now = own is null
+                ? $"{environment} is not reachable there: {wanted} belongs to {owner}; choose another one, or take it from its owner first"
+                : $"tag ignored in {claim.By.Clusters[claim.Cluster].Environment}: {wanted} has its own tag {own}; keep one of the two",
         };
     }
 
-    private static string OwnerName(Claim owner, Claim loser) => owner.By == loser.By && owner.Environment == loser.Environment
-        ? $"its own tag {owner.Tag}"
-        : $"{owner.By.Service}@{owner.By.Clusters[owner.Cluster].Environment}";
+    private static string OwnerName(Claim owner) => $"{owner.By.Service}@{owner.By.Clusters[owner.Cluster].Environment}";
 
     private static bool Beats(Claim claim, Claim holder, int rank, int holderRank)
     {

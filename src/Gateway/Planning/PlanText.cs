@@ -114,7 +114,7 @@ internal static class PlanText
         $"destination {destination.Instance} {destination.EndPoint} {Word(destination.Reported)} weight={destination.Weight}")
         + (destination.Admitted ? "" : " (no new work)");
 
-    private static string Of(Problem problem) => $"problem {problem.Code}: {problem}";
+    private static string Of(Problem problem) => $"problem {problem}";
 
     // Settings carry the names of their keys, so what is read here can be written into a tag.
     private static string Of(ClusterPlan cluster)

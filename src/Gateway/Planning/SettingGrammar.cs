@@ -115,12 +115,14 @@ internal static class SettingGrammar
     public static SettingKey? FindMeta(string name) => name.Length > 128 ? null : ByMetaName.GetValueOrDefault(MetaName(name));
 
     /// <summary>What to say of a key that does not exist: the nearest one, or all of them.</summary>
-    public static string Unknown(string key) => $"unknown key '{Shorten(key)}'; {NearestOrAll(key)}";
+    public static string Unknown(string key) => EditDistance.Nearest(key, Keys) is { } nearest
+        ? $"unknown key '{Shorten(key)}'; the nearest is '{nearest}'"
+        : $"unknown key '{Shorten(key)}'; known are {string.Join(", ", Keys)}";
 
-    /// <summary><c>the nearest is 'balance'</c>, or the list.</summary>
+    /// <summary>What is allowed in the place of an unknown key: the nearest one, or all of them.</summary>
     public static string NearestOrAll(string key) => EditDistance.Nearest(key, Keys) is { } nearest
-        ? $"the nearest is '{nearest}'"
-        : $"known are {string.Join(", ", Keys)}";
+        ? $"{nearest} (the nearest key)"
+        : $"one of the keys {string.Join(", ", Keys)}";
 
     private static string MetaName(string name) => string.Create(
         name.Length - name.AsSpan().CountAny('-', '_', '.'),

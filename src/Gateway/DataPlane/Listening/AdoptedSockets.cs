@@ -40,7 +40,7 @@ internal sealed class AdoptedSockets : IDisposable
         {
             if (!_waiting.TryAdd(key, handle))
             {
-                handle.Dispose();
+                Close(handle);
             }
         }
     }
@@ -72,10 +72,14 @@ internal sealed class AdoptedSockets : IDisposable
         {
             foreach (SafeSocketHandle handle in _waiting.Values)
             {
-                handle.Dispose();
+                Close(handle);
             }
 
             _waiting.Clear();
         }
     }
+
+    // Through a Socket: a bare SafeSocketHandle closes "abortively", which sets SO_LINGER {1,0} on a description that the
+    // predecessor still accepts from.
+    private static void Close(SafeSocketHandle handle) => new Socket(handle).Dispose();
 }

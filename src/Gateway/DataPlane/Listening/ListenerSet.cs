@@ -11,18 +11,20 @@ namespace Gateway.DataPlane.Listening;
 // moment. Invariant: a listener that stays in the plan keeps its sockets, whatever else comes, goes or fails; and no socket is
 // ever disposed with an accept pending (see ListeningSocket).
 
-/// <summary>Takes an accepted socket; must return at once. Owns the socket from then on.</summary>
+/// <summary>
+/// Takes an accepted socket; must return at once. Owns the socket from then on: calls <see cref="ListenerState.ConnectionOpened"/>
+/// before it returns and <see cref="ListenerState.ConnectionClosed"/> once, when the connection is closed.
+/// </summary>
 internal delegate void AcceptedSocket(ListenerState listener, Socket socket);
 
 /// <summary>A socket for a successor: its identity and its descriptor, which stays ours.</summary>
 internal readonly record struct ExportedSocket(SocketKey Key, SafeSocketHandle Handle);
 
-/// <summary>What came of opening a socket of Gateway's own: the listener, or the problem.</summary>
-internal sealed record OwnSocket(ListenerState? Listener, Problem? Problem)
-{
-    /// <summary>Where it is bound; the real port where 0 was asked for.</summary>
-    public IPEndPoint? EndPoint => Listener?.Bindings[0].EndPoint;
-}
+/// <summary>What came of opening a socket of Gateway's own: the listener and its address, or the problem.</summary>
+/// <param name="Listener">The live listener; null: it is not open.</param>
+/// <param name="EndPoint">Where it is bound, with the real port where 0 was asked for; null: it is not open.</param>
+/// <param name="Problem">Why it is not open; null: it is.</param>
+internal sealed record OwnSocket(ListenerState? Listener, IPEndPoint? EndPoint, Problem? Problem);
 
 /// <summary>Every listening socket of the process, live.</summary>
 internal sealed class ListenerSet : IAsyncDisposable
@@ -182,6 +184,11 @@ internal sealed class ListenerSet : IAsyncDisposable
         OwnSocket? result = null;
         await InTurnAsync(() =>
         {
+            if (_own.ContainsKey(name))
+            {
+                throw new InvalidOperationException($"'{name}' has a socket already");
+            }
+
             ListenerPlan plan = new()
             {
                 Key = new ListenerKey(endPoint.Address.ToString(), endPoint.Port),
@@ -196,12 +203,19 @@ internal sealed class ListenerSet : IAsyncDisposable
             {
                 port.PublishBindings();
                 _own.Add(name, port);
-                result = new OwnSocket(port.State, null);
+                result = new OwnSocket(port.State, address.View.EndPoint, null);
             }
             else
             {
                 FindOwners([address]);
-                result = new OwnSocket(null, address.ToProblem());
+                Problem problem = address.ToProblem();
+                result = new OwnSocket(null, null, problem with
+                {
+                    Service = null,
+                    Now = address.Failure == PortAddress.InUse
+                        ? $"{name} cannot listen there: held by {address.Owner?.ToString() ?? "a program this user may not see"}"
+                        : $"{name} cannot listen there: {address.ErrorText}",
+                });
             }
 
             return Task.CompletedTask;

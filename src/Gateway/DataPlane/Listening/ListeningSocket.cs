@@ -234,9 +234,10 @@ internal sealed class ListeningSocket : IAsyncDisposable
         }
         catch (Exception e)
         {
-            // A lane must not throw. If it does, its mistake costs this connection and not the port.
+            // A lane must not throw. If it does, it has not counted the connection, and its mistake costs this one and not the port.
             _context.Logger.LogError(e, "{EndPoint}: connection lost by its lane", EndPoint);
             accepted.Dispose();
+            _context.Gate?.Exit();
         }
     }
 

@@ -40,6 +40,9 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
     /// <summary>Code of the problem; null: bound, or not tried yet.</summary>
     public string? Failure { get; private set; }
 
+    /// <summary>The failure in the system's words; empty: none.</summary>
+    public string ErrorText => _error?.Message ?? "";
+
     /// <summary>When it is tried next, on the set's clock.</summary>
     public TimeSpan Due { get; private set; }
 
@@ -114,7 +117,7 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
                 + "net.ipv4.ip_unprivileged_port_start; tried again with back-off",
             NotAvailable => "nothing is bound there; bound as soon as the address appears",
             DescriptorLimit => DescriptorAdvice,
-            _ => $"{_error!.Message}; tried again with back-off",
+            _ => $"{ErrorText}; tried again with back-off",
         },
     };
 

@@ -193,7 +193,7 @@ internal sealed class Relay(ListenerState listener, Socket client, TimeProvider 
                         await SendAllAsync(to, buffer.AsMemory(0, read));
                         Volatile.Write(ref direction.Bytes, direction.Bytes + read);
                         Volatile.Write(ref _lastByte, time.GetTimestamp());
-                        if (read < size)
+                        if (read < SmallBufferBytes)
                         {
                             size = SmallBufferBytes;
                             break;

@@ -19,6 +19,9 @@ namespace Gateway.DataPlane.Tcp;
 internal delegate DestinationState? DestinationPick(
     ListenerPlan listener, ReadOnlySpan<DestinationState> tried, out TimeoutsPlan timeouts);
 
+/// <summary>Takes the record of a relay that ended.</summary>
+internal delegate void RelayRecorded(in AccessRecord record);
+
 /// <summary>One relay, for views.</summary>
 internal sealed record RelayView(
     string Listener,
@@ -44,21 +47,21 @@ internal sealed class TcpLane : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly GatewayMetrics _metrics;
-    private readonly AccessLog _accessLog;
+    private readonly RelayRecorded _recorded;
 
     // One timer for all relays: reads only note the time, so a busy relay pays nothing for its idle timeout.
     private readonly ITimer _sweep;
 
     /// <summary>Makes a lane that asks the clusters for destinations.</summary>
     public TcpLane(ClusterTable clusters, TimeProvider time, ILogger logger, GatewayMetrics metrics, AccessLog accessLog)
-        : this(PickFrom(clusters), time, logger, metrics, accessLog)
+        : this(PickFrom(clusters), accessLog.Write, time, logger, metrics)
     {
     }
 
-    /// <summary>Makes a lane that asks <paramref name="pick"/> for destinations.</summary>
-    public TcpLane(DestinationPick pick, TimeProvider time, ILogger logger, GatewayMetrics metrics, AccessLog accessLog)
+    /// <summary>Makes a lane that asks <paramref name="pick"/> for destinations and gives records to <paramref name="recorded"/>.</summary>
+    public TcpLane(DestinationPick pick, RelayRecorded recorded, TimeProvider time, ILogger logger, GatewayMetrics metrics)
     {
-        (_pick, _time, _logger, _metrics, _accessLog) = (pick, time, logger, metrics, accessLog);
+        (_pick, _recorded, _time, _logger, _metrics) = (pick, recorded, time, logger, metrics);
         _sweep = time.CreateTimer(_ => Sweep(), null, SweepInterval, SweepInterval);
     }
 
@@ -68,9 +71,9 @@ internal sealed class TcpLane : IAsyncDisposable
     /// <summary>An <see cref="AcceptedSocket"/>: connects to a destination and relays until both sides are done.</summary>
     public void Accept(ListenerState listener, Socket socket)
     {
+        Relay relay = new(listener, socket, _time);
         listener.ConnectionOpened();
         _metrics.ConnectionOpened(listener.Name, "tcp");
-        Relay relay = new(listener, socket, _time);
         _relays.TryAdd(relay, 0);
         _ = ServeAsync(relay);
     }
@@ -143,7 +146,6 @@ internal sealed class TcpLane : IAsyncDisposable
             relay.Client.Dispose();
             _relays.TryRemove(relay, out _);
             relay.Listener.ConnectionClosed();
-            _metrics.ConnectionClosed(relay.Listener.Name, "tcp");
             CountBytes(relay);
             Record(relay, served);
         }
@@ -165,8 +167,6 @@ internal sealed class TcpLane : IAsyncDisposable
             DestinationPlan plan = target.Plan;
             served.Retries = tried.Length;
             served.Destination = plan;
-            string instance = plan.Instance.ToString();
-            _metrics.DestinationRequest(relay.Plan.Service, relay.Plan.Environment, instance);
             target.Begin();
             try
             {
@@ -208,7 +208,8 @@ internal sealed class TcpLane : IAsyncDisposable
                 return;
             }
 
-            _metrics.DestinationRetry(relay.Plan.Service, relay.Plan.Environment, instance, served.Reason);
+            target.RetriedAway();
+            _metrics.DestinationRetry(relay.Plan.Service, relay.Plan.Environment, served.Reason);
         }
     }
 
@@ -272,7 +273,7 @@ internal sealed class TcpLane : IAsyncDisposable
             ResponseMs = -1,
             TotalMs = _time.GetElapsedTime(relay.StartedTimestamp).TotalMilliseconds,
         };
-        _accessLog.Write(in record);
+        _recorded(in record);
     }
 
     /// <summary>What the record tells beyond the relay itself.</summary>
