@@ -32,7 +32,7 @@ internal static class Eventually
 
                 last = null;
             }
-            catch (Exception failure)
+            catch (Exception failure) when (failure is not HopelessException)
             {
                 last = failure;
             }
@@ -72,3 +72,6 @@ internal static class Eventually
         }
     }
 }
+
+/// <summary>Thrown by a condition that can never hold any more: ends the wait at once.</summary>
+internal sealed class HopelessException(string message) : Exception(message);

@@ -122,7 +122,7 @@ internal sealed class GatewayProcess : IDisposable
     /// <summary>Polls <c>/readyz</c> until it says 200.</summary>
     public Task Ready(double seconds = 30) => Eventually.True(
         async () => process.HasExited
-            ? throw new InvalidOperationException("it has exited")
+            ? throw new HopelessException($"gateway has exited:\n{process.Tail(60)}")
             : (await Wire.Get(AdminPort, "/readyz")).Status == 200,
         "gateway is ready",
         seconds,

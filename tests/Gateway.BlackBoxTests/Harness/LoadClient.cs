@@ -31,7 +31,7 @@ internal sealed class LoadClient
     /// <summary>Starts HTTP workers on a port.</summary>
     public LoadClient Http(int port, int keepAlive, int fresh, string path = "/load", string address = "127.0.0.1")
     {
-        string host = $"{address}:{port}";
+        string host = Wire.Authority(address, port);
         string kept = Wire.Request("GET", path, host);
         string once = Wire.Request("GET", path, host, "Connection: close");
         for (int i = 0; i < keepAlive; i++)

@@ -80,7 +80,7 @@ internal sealed class NodeServer : IDisposable
         {
             string line = await Eventually.Something(
                 () => Task.FromResult(launched.StandardOutput.Split('\n').FirstOrDefault(text => text.Contains("\"ready\"", StringComparison.Ordinal))
-                    ?? (launched.HasExited ? throw new InvalidOperationException(launched.Output) : null)),
+                    ?? (launched.HasExited ? throw new HopelessException($"{script} has exited:\n{launched.Output}") : null)),
                 $"{script} listens");
             using JsonDocument ready = JsonDocument.Parse(line);
             int? tcpPort = ready.RootElement.TryGetProperty("tcpPort", out JsonElement tcp) && tcp.ValueKind == JsonValueKind.Number

@@ -72,8 +72,12 @@ internal sealed class Wire : IDisposable
     {
         using CancellationTokenSource deadline = new(Eventually.Seconds(20));
         using Wire wire = await Connect(port, address, deadline.Token);
-        return await wire.Exchange(Request("GET", path, host ?? $"{address}:{port}", [.. headers, "Connection: close"]), deadline.Token);
+        return await wire.Exchange(Request("GET", path, host ?? Authority(address, port), [.. headers, "Connection: close"]), deadline.Token);
     }
+
+    /// <summary>The Host of an address and port; IPv6 in brackets.</summary>
+    public static string Authority(string address, int port) =>
+        address.Contains(':', StringComparison.Ordinal) ? $"[{address}]:{port}" : $"{address}:{port}";
 
     /// <summary>Whether anything accepts connections there.</summary>
     public static async Task<bool> Accepts(int port, string address = "127.0.0.1")
