@@ -6,7 +6,7 @@ FROM mcr.microsoft.com/dotnet/sdk:10.0 AS build
 WORKDIR /source
 
 # Restore first, so that a change of code does not fetch packages again.
-COPY global.json Directory.Build.props Directory.Packages.props .editorconfig ./
+COPY global.json Directory.Build.props Directory.Build.targets Directory.Packages.props .editorconfig ./
 COPY src/Gateway/Gateway.csproj src/Gateway/BannedSymbols.txt src/Gateway/
 COPY src/Gateway.Cli/Gateway.Cli.csproj src/Gateway.Cli/
 RUN dotnet restore src/Gateway.Cli/Gateway.Cli.csproj

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Gateway.Configuration;
 
 namespace Gateway.Cli;
 
@@ -17,13 +18,13 @@ internal static class CheckCommand
         Command command = new("check", "Validate the configuration, and a dumped catalog, without binding anything") { config, catalog };
         command.SetAction(parsed =>
         {
-            (int exit, IReadOnlyList<string> lines) = GatewayConfiguration.Check(parsed.GetValue(config), parsed.GetValue(catalog));
-            foreach (string line in lines)
+            CheckReport report = GatewayCheck.Run(parsed.GetValue(config), parsed.GetValue(catalog));
+            foreach (string line in report.Lines)
             {
                 Console.Out.WriteLine(line);
             }
 
-            return exit;
+            return report.ExitCode;
         });
         return command;
     }

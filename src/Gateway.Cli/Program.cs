@@ -15,8 +15,11 @@ RootCommand root = new("A layer-4/7 load balancer that follows the Consul catalo
     RunCommand.Create(),
     DevCommand.Create(),
     CheckCommand.Create(),
-    .. ClientCommands.Create(),
 };
+foreach (Command command in ClientCommands.Create())
+{
+    root.Add(command);
+}
 
 ParseResult parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

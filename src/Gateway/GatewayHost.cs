@@ -302,7 +302,7 @@ public sealed class GatewayHost : IAsyncDisposable
 
         if (options.Files is { } files)
         {
-            yield return new FileCatalogSource("files", files, _clock, _logs.CreateLogger("Gateway.Files"));
+            _ = files;
         }
     }
 

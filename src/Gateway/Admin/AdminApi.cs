@@ -228,6 +228,6 @@ internal sealed class AdminApi(
     private string Dump()
     {
         IEnumerable<Instance> all = control.State.Catalogs.Values.SelectMany(c => c.Services.Values).SelectMany(s => (IEnumerable<Instance>)s.Instances);
-        return Discovery.FileCatalogs.CatalogFile.Write(CatalogSnapshot.Of(all));
+        return "" + all.Count();
     }
 }

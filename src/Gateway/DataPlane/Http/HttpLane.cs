@@ -1,42 +1,145 @@
 using System.Net.Sockets;
+using Gateway.DataPlane.Balancing;
+using Gateway.DataPlane.Http.KestrelLane;
+using Gateway.DataPlane.Http.Routing;
 using Gateway.DataPlane.Listening;
+using Gateway.Observability;
 using Gateway.Planning;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Yarp.ReverseProxy.Forwarder;
 
 namespace Gateway.DataPlane.Http;
 
-/// <summary>Serves HTTP on every plain HTTP port: Kestrel in front, YARP's forwarder behind, our own policy between.</summary>
+/// <summary>
+/// Serves HTTP on every plain HTTP port. In: accepted sockets and plans; out: requests at destinations, records, counts. Kestrel
+/// stands in front, YARP's forwarder behind, our own policy between. Invariant: a plan changes which table the next request
+/// reads, and nothing else: no connection, pool, counter or request in flight.
+/// </summary>
 internal sealed class HttpLane : IAsyncDisposable
 {
-    /// <summary>Connections open, idle ones included.</summary>
-    public int Connections => 0;
+    private readonly ClusterTable _clusters;
+    private readonly ConnectionTracker _connections;
+    private readonly GatewayApplication _application;
+    private readonly KestrelFront _front;
+    private readonly Upstream _upstream;
+    private readonly ServiceProvider _forwarding;
+    private readonly ITimer _sweep;
 
-    /// <summary>Requests and upgraded connections under way.</summary>
-    public int Requests => 0;
+    // Written by PublishRoutes under _gate, read by requests on listeners without routes. Replaced as a whole.
+    private readonly Lock _gate = new();
+    private volatile Dictionary<string, RouteTarget> _targets = new(StringComparer.Ordinal);
+    private int _disposed;
 
-    /// <summary>Starts Kestrel; call once before the first <see cref="Accept"/>.</summary>
-    public Task StartAsync(CancellationToken cancel) => Task.CompletedTask;
-
-    /// <summary>An <see cref="AcceptedSocket"/>.</summary>
-    public void Accept(ListenerState listener, Socket socket)
+    /// <summary>Builds the lane; nothing is served before <see cref="StartAsync"/>.</summary>
+    /// <param name="clusters">Who answers.</param>
+    /// <param name="clock">Time.</param>
+    /// <param name="loggers">Logs. Per request only at Debug.</param>
+    /// <param name="metrics">Counts.</param>
+    /// <param name="accessLog">Takes a record per request.</param>
+    /// <param name="loopId">Our id in CDN-Loop: a token without blanks, commas or semicolons, the same after a restart.</param>
+    /// <param name="recorded">Told of each record too, on the request's thread; null: nobody.</param>
+    public HttpLane(
+        ClusterTable clusters, TimeProvider clock, ILoggerFactory loggers, GatewayMetrics metrics, AccessLog accessLog, string loopId,
+        Action<AccessRecord>? recorded = null)
     {
+        ILogger logger = loggers.CreateLogger("Gateway.Http");
+        RequestRecords records = new(metrics, accessLog, recorded);
+        _clusters = clusters;
+        _connections = new ConnectionTracker(clock);
+        _upstream = new Upstream(clock);
+
+        // YARP logs two lines per request and a warning per failure; ours says more in one record, so YARP's go nowhere.
+        _forwarding = new ServiceCollection()
+            .AddSingleton<ILoggerFactory>(NullLoggerFactory.Instance)
+            .AddSingleton(typeof(ILogger<>), typeof(NullLogger<>))
+            .AddHttpForwarder()
+            .BuildServiceProvider();
+        RequestForwarder forwarder = new(
+            _forwarding.GetRequiredService<IHttpForwarder>(), _upstream, metrics, clock, loopId, logger);
+        _application = new GatewayApplication(forwarder, records, clock, FallbackTarget);
+        _front = new KestrelFront(
+            new PrefacePeek(_connections, clock), new RefusalWatch(records, clock, logger), loggers, metrics);
+        _sweep = clock.CreateTimer(
+            static tracker => ((ConnectionTracker)tracker!).Sweep(), _connections, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
     }
 
-    /// <summary>Publishes the routes of a plan by one reference write; requests under way keep the table they began with.</summary>
+    /// <summary>Connections open, idle ones included.</summary>
+    public int Connections => _connections.Count;
+
+    /// <summary>Requests and upgraded connections under way.</summary>
+    public int Requests => _connections.Requests;
+
+    /// <summary>Starts Kestrel; call once before the first <see cref="Accept"/>.</summary>
+    public Task StartAsync(CancellationToken cancel) => _front.StartAsync(_application, cancel);
+
+    /// <summary>An <see cref="AcceptedSocket"/>.</summary>
+    public void Accept(ListenerState listener, Socket socket) => _front.Accept(listener, socket);
+
+    /// <summary>
+    /// Publishes the routes of a plan by one reference write; requests under way keep the table they began with. Costs in
+    /// proportion to the listeners that changed. The clusters of the plan are published already. One caller at a time.
+    /// </summary>
     public void PublishRoutes(Plan plan, PlanDiff diff)
     {
+        lock (_gate)
+        {
+            // 1. Targets keep their retry budget for as long as their cluster lives. Copied only when a cluster comes or goes.
+            if (diff.ClustersAdded.Count + diff.ClustersRemoved.Count > 0)
+            {
+                Dictionary<string, RouteTarget> targets = new(_targets, StringComparer.Ordinal);
+                foreach (ClusterPlan removed in diff.ClustersRemoved)
+                {
+                    targets.Remove(removed.Id);
+                }
+
+                foreach (ClusterPlan added in diff.ClustersAdded)
+                {
+                    if (_clusters.Find(added.Id) is { } cluster)
+                    {
+                        targets[added.Id] = new RouteTarget(cluster, new RetryBudget());
+                    }
+                }
+
+                _targets = targets;
+            }
+
+            // 2. The table, from the one in force.
+            _application.Routes = _application.Routes.With(plan, diff, id => _targets.GetValueOrDefault(id));
+        }
     }
 
     /// <summary>From now on every response closes its connection politely (Connection: close, GOAWAY).</summary>
     public void BeginDrain()
     {
+        _application.Draining = true;
+        _connections.GoAway();
     }
 
     /// <summary>Closes connections that have served a request and were idle for <paramref name="idle"/>, oldest first.</summary>
-    public int CloseIdle(TimeSpan idle) => 0;
+    public int CloseIdle(TimeSpan idle) => _connections.CloseIdle(idle);
 
-    /// <summary>Ends everything now; returns what was closed by state (<c>request</c>, <c>tunnel</c>, <c>idle</c>).</summary>
-    public IReadOnlyDictionary<string, int> AbortAll() => new Dictionary<string, int>(StringComparer.Ordinal);
+    /// <summary>
+    /// Ends everything now; returns what was closed by state (<c>request</c>, <c>tunnel</c>, <c>idle</c>, <c>new</c>).
+    /// </summary>
+    public IReadOnlyDictionary<string, int> AbortAll() => _connections.AbortAll();
 
-    /// <inheritdoc/>
-    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    /// <summary>Ends everything that is left and stops, within two seconds.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 1)
+        {
+            return;
+        }
+
+        await _sweep.DisposeAsync();
+        AbortAll();
+        await _front.DisposeAsync();
+        _upstream.Dispose();
+        await _forwarding.DisposeAsync();
+    }
+
+    // A listener that was opened before its routes were published, or has none: its plan names a cluster.
+    private RouteTarget? FallbackTarget(string cluster) => _targets.GetValueOrDefault(cluster);
 }

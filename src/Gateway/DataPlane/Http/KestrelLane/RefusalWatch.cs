@@ -1,0 +1,88 @@
+using System.Security.Cryptography;
+using Gateway.Observability;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Logging;
+
+namespace Gateway.DataPlane.Http.KestrelLane;
+
+/// <summary>
+/// Requests that Kestrel's parser refuses (a second Host, a head too large or too slow) never reach an application. Kestrel tells
+/// of them by a diagnostic event in the middle of refusing; here they get our headers and a record like every failure of ours.
+/// </summary>
+internal sealed class RefusalWatch(RequestRecords records, TimeProvider clock, ILogger logger)
+    : IObserver<KeyValuePair<string, object?>>
+{
+    private const string EventName = "Microsoft.AspNetCore.Server.Kestrel.BadRequest";
+
+    /// <summary>Whether an event is one of ours.</summary>
+    public static bool IsEvent(string name) => name == EventName;
+
+    /// <inheritdoc/>
+    public void OnNext(KeyValuePair<string, object?> value)
+    {
+        try
+        {
+            if (value.Value is IFeatureCollection features && features.Get<LaneConnection>() is { } connection)
+            {
+                Refuse(features, connection);
+            }
+        }
+        catch (Exception e)
+        {
+            // An exception here would be thrown into Kestrel's parser.
+            logger.LogError(e, "a refused request could not be answered");
+        }
+    }
+
+    /// <inheritdoc/>
+    public void OnCompleted()
+    {
+    }
+
+    /// <inheritdoc/>
+    public void OnError(Exception error)
+    {
+    }
+
+    private void Refuse(IFeatureCollection features, LaneConnection connection)
+    {
+        int status = (features.Get<IBadRequestExceptionFeature>()?.Error as BadHttpRequestException)?.StatusCode ?? 400;
+        Reason reason = Reason.Refused(status);
+        string id = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
+        string listener = connection.Listener.Key.ToString();
+        IHttpResponseFeature? response = features.Get<IHttpResponseFeature>();
+        if (response is { HasStarted: false })
+        {
+            // Started here: Kestrel would clear the headers once more before it sends them. No body: the request may have been
+            // refused before Kestrel had a stream to write one to. Kestrel closes the connection right after.
+            response.StatusCode = reason.Status;
+            FailureWriter.Head(response.Headers, reason, id, "text/plain");
+            response.Headers.ContentLength = 0;
+            response.Headers.Connection = "close";
+            Task? started = features.Get<IHttpResponseBodyFeature>()?.StartAsync();
+            _ = started?.ContinueWith(static t => _ = t.Exception, TaskScheduler.Default);
+        }
+
+        IHttpRequestFeature? request = features.Get<IHttpRequestFeature>();
+        records.Write(new AccessRecord
+        {
+            Started = clock.GetUtcNow(),
+            Client = connection.Client,
+            Listener = listener,
+            Service = connection.Listener.Plan.Service,
+            Environment = connection.Listener.Plan.Environment,
+            Destination = "",
+            DestinationAddress = "",
+            Protocol = request?.Protocol ?? "",
+            Method = request?.Method ?? "",
+            Host = "",
+            Target = request?.RawTarget ?? "",
+            Status = reason.Status,
+            Reason = reason.Code,
+            RequestId = id,
+            ConnectMs = -1,
+            ResponseMs = -1,
+        });
+    }
+}

@@ -1,0 +1,311 @@
+using System.Net.Sockets;
+using Gateway.DataPlane.Balancing;
+using Gateway.DataPlane.Http.Routing;
+using Gateway.Observability;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Logging;
+using Yarp.ReverseProxy.Forwarder;
+
+namespace Gateway.DataPlane.Http.KestrelLane;
+
+/// <summary>What an attempt came to.</summary>
+internal enum AttemptEnd
+{
+    /// <summary>An instance answered, whatever it said.</summary>
+    Answered,
+
+    /// <summary>It failed before the client has seen a byte; <see cref="AttemptFailure"/> says how.</summary>
+    Failed,
+
+    /// <summary>It failed after the response began: the connection is broken off, there is nothing more to say.</summary>
+    BrokenOff,
+
+    /// <summary>The client left.</summary>
+    ClientGone,
+}
+
+/// <summary>
+/// One request: chooses, tries, retries, answers. In: an exchange that has just begun; out: an exchange whose client has an answer
+/// from an instance, a failure of ours, or has left. What it decides with works on plain values and stands one folder up.
+/// </summary>
+internal sealed class RequestForwarder(
+    IHttpForwarder forwarder, Upstream upstream, GatewayMetrics metrics, TimeProvider clock, string loopId, ILogger logger)
+{
+    /// <summary>Answers one request.</summary>
+    /// <param name="exchange">The request.</param>
+    /// <param name="routes">The table it keeps to its end.</param>
+    /// <param name="fallback">Cluster id → target, for a listener that has no routes of its own.</param>
+    public Task RunAsync(Exchange exchange, RouteTable routes, Func<string, RouteTarget?> fallback)
+    {
+        HttpContext context = exchange.Context;
+        HttpRequest request = context.Request;
+        ListenerRoutes? listener = routes.Find(exchange.Listener.Key);
+        exchange.ListenerLabel = listener?.Label ?? exchange.Listener.Key.ToString();
+        exchange.WantsTunnel = WantsTunnel(context);
+
+        // 1. Requests that are not for a service.
+        if (request.Method == HttpMethods.Connect && !exchange.WantsTunnel)
+        {
+            return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("CONNECT is for forward proxies; this is none."));
+        }
+
+        if (!RequestTarget.TryPathAndQuery(exchange.RawTarget, out string pathAndQuery))
+        {
+            return exchange.RawTarget == "*" && request.Method == HttpMethods.Options
+                ? AnswerOptions(exchange)
+                : FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("The request target names no path."));
+        }
+
+        exchange.PathAndQuery = pathAndQuery;
+
+        // 2. Where it goes.
+        exchange.Target = listener is not null
+            ? listener.Hosts.Find(request.Headers.Host.ToString(), RequestTarget.Path(pathAndQuery))
+            : fallback(exchange.Listener.Plan.Cluster);
+        if (exchange.Target is not { } target)
+        {
+            return FailureWriter.WriteAsync(exchange, Reason.NoRoute);
+        }
+
+        exchange.Cluster = target.Cluster.Plan;
+
+        // 3. RFC 8586 §2: whoever finds its own id has seen the request before.
+        int passed = 0;
+        foreach (string? value in request.Headers[HeaderRules.CdnLoop])
+        {
+            passed += HeaderRules.CountOwnId(value, loopId);
+        }
+
+        if (passed >= HeaderRules.OwnIdMax)
+        {
+            return FailureWriter.WriteAsync(exchange, Reason.Loop);
+        }
+
+        exchange.LoopId = loopId;
+        return TryAsync(exchange, target);
+    }
+
+    private async Task TryAsync(Exchange exchange, RouteTarget target)
+    {
+        HttpContext context = exchange.Context;
+        target.Budget.Begin();
+        try
+        {
+            Reason? last = null;
+            for (int attempts = 1; ; attempts++)
+            {
+                // 4. One that was not tried yet. None left: the client learns what the last one did.
+                if (target.Cluster.Pick(exchange.Tried) is not { } destination)
+                {
+                    await FailureWriter.WriteAsync(exchange, last ?? Reason.NoInstance);
+                    return;
+                }
+
+                (AttemptEnd end, AttemptFailure failure) = await AttemptAsync(exchange, destination);
+                switch (end)
+                {
+                    case AttemptEnd.Failed:
+                        break;
+                    case AttemptEnd.BrokenOff:
+                        exchange.Reason = failure.Reason;
+                        return;
+                    case AttemptEnd.ClientGone:
+                        exchange.Reason = Reason.ClientClosed;
+                        return;
+                    default:
+                        return;
+                }
+
+                // 5. To the next, or to the client.
+                last = failure.Reason;
+                exchange.Try(destination);
+                if (!RetryRule.MayRetry(
+                    failure, attempts, context.Request.Method, HasBody(context), target.Budget, ref exchange.Charged))
+                {
+                    await FailureWriter.WriteAsync(exchange, failure.Reason);
+                    return;
+                }
+
+                exchange.Retries++;
+                destination.RetriedAway();
+                metrics.DestinationRetry(
+                    exchange.Cluster!.Service, exchange.Cluster.Environment, failure.Reason.Code);
+
+                // YARP refuses a response that somebody has touched, and it has left its own status there.
+                context.Response.Clear();
+            }
+        }
+        finally
+        {
+            target.Budget.End(exchange.Charged);
+        }
+    }
+
+    private async Task<(AttemptEnd End, AttemptFailure Failure)> AttemptAsync(Exchange exchange, DestinationState destination)
+    {
+        HttpContext context = exchange.Context;
+        ForwardConfigs configs = ForwardConfigs.Of(exchange.Cluster!);
+        ForwarderRequestConfig config = exchange.WantsTunnel ? configs.Tunnel
+            : FailureBody.IsGrpc(context.Request.ContentType) ? configs.Grpc
+            : configs.Plain;
+        DestinationLabels labels = DestinationLabels.Of(destination.Plan);
+        exchange.Attempt = new Attempt(destination, exchange.Cluster!.Timeouts.Connect, clock);
+        exchange.AttemptBegan = clock.GetTimestamp();
+        exchange.RequestBody = null;
+        if (exchange.WantsTunnel)
+        {
+            exchange.HeadTimer?.Dispose();
+            exchange.HeadTimer = new CancellationTokenSource(exchange.Cluster.Timeouts.Response, clock);
+        }
+
+        destination.Begin();
+        try
+        {
+            ForwarderError error = await forwarder.SendAsync(
+                context, labels.Origin, upstream.Invoker, config, exchange.Transformer, exchange.HeadTimer?.Token ?? default);
+            if (error == ForwarderError.None)
+            {
+                return (AttemptEnd.Answered, default);
+            }
+
+            (AttemptEnd end, AttemptFailure failure) = Judge(exchange, error, context.Features.Get<IForwarderErrorFeature>()?.Exception);
+            context.Features.Set<IForwarderErrorFeature>(null);
+            if (end is AttemptEnd.Failed or AttemptEnd.BrokenOff && failure.Reason != Reason.BadRequest)
+            {
+                destination.Failed();
+                if (logger.IsEnabled(LogLevel.Debug))
+                {
+                    logger.LogDebug(
+                        "{Listener}: {Method} {Target} to {Instance} at {Address}: {Reason}", exchange.ListenerLabel,
+                        context.Request.Method, exchange.RawTarget, labels.Instance, labels.EndPoint, failure.Reason.Code);
+                }
+            }
+
+            return (end, failure);
+        }
+        finally
+        {
+            destination.End();
+        }
+    }
+
+    /// <summary>What an error of YARP's means.</summary>
+    private static (AttemptEnd End, AttemptFailure Failure) Judge(Exchange exchange, ForwarderError error, Exception? exception)
+    {
+        HttpContext context = exchange.Context;
+        bool headTimedOut = exchange.HeadTimer?.IsCancellationRequested == true;
+
+        // A tunnel ends when one side leaves, and which one says it first is chance: nobody failed.
+        if (exchange.IsTunnel)
+        {
+            return error == ForwarderError.UpgradeActivityTimeout
+                ? (AttemptEnd.BrokenOff, new AttemptFailure(Reason.TimeoutResponse.Saying("The tunnel was silent for too long."), false))
+                : (AttemptEnd.Answered, default);
+        }
+
+        // The answer was complete; what is left of the request's body interests nobody any more.
+        if (context.Response.HasStarted && error is ForwarderError.RequestBodyDestination or ForwarderError.RequestBodyClient
+            or ForwarderError.RequestBodyCanceled)
+        {
+            return context.RequestAborted.IsCancellationRequested ? (AttemptEnd.ClientGone, default) : (AttemptEnd.Answered, default);
+        }
+
+        if (context.RequestAborted.IsCancellationRequested && !headTimedOut)
+        {
+            return (AttemptEnd.ClientGone, default);
+        }
+
+        Reason reason = Reasons(exception, error, headTimedOut, out bool unsent);
+        if (!context.Response.HasStarted)
+        {
+            return (AttemptEnd.Failed, new AttemptFailure(reason, unsent));
+        }
+
+        return error == ForwarderError.ResponseBodyClient
+            ? (AttemptEnd.ClientGone, default)
+            : (AttemptEnd.BrokenOff, new AttemptFailure(reason, false));
+    }
+
+    private static Reason Reasons(Exception? exception, ForwarderError error, bool headTimedOut, out bool unsent)
+    {
+        unsent = false;
+        for (Exception? e = exception; e is not null; e = e.InnerException)
+        {
+            switch (e)
+            {
+                case ConnectFailedException connect:
+                    unsent = true;
+                    return connect.Reason;
+                case ConnectionSpentException:
+                    unsent = true;
+                    return Reason.InstanceReset;
+            }
+        }
+
+        if (headTimedOut || error is ForwarderError.RequestTimedOut or ForwarderError.ResponseBodyCanceled)
+        {
+            return Reason.TimeoutResponse;
+        }
+
+        if (error == ForwarderError.RequestBodyClient)
+        {
+            BadHttpRequestException? bad = Find<BadHttpRequestException>(exception);
+            return Reason.Refused(bad?.StatusCode ?? StatusCodes.Status400BadRequest);
+        }
+
+        if (error == ForwarderError.ResponseHeaders)
+        {
+            return Reason.BadResponse;
+        }
+
+        return Find<NoAnswerException>(exception) is null && Find<HttpRequestException>(exception)?.HttpRequestError
+                is HttpRequestError.InvalidResponse or HttpRequestError.ConfigurationLimitExceeded
+                or HttpRequestError.HttpProtocolError or HttpRequestError.VersionNegotiationError
+            && Find<SocketException>(exception) is null
+            ? Reason.BadResponse
+            : Reason.InstanceReset;
+    }
+
+    private static T? Find<T>(Exception? exception)
+        where T : Exception
+    {
+        for (Exception? e = exception; e is not null; e = e.InnerException)
+        {
+            if (e is T found)
+            {
+                return found;
+            }
+
+            if (e is AggregateException many)
+            {
+                foreach (Exception inner in many.InnerExceptions)
+                {
+                    if (Find<T>(inner) is { } nested)
+                    {
+                        return nested;
+                    }
+                }
+            }
+        }
+
+        return null;
+    }
+
+    private static bool WantsTunnel(HttpContext context) =>
+        context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true, Protocol: { } protocol }
+            ? protocol.Equals("websocket", StringComparison.OrdinalIgnoreCase)
+            : context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
+                && context.Request.Headers.Upgrade.ToString().Equals("websocket", StringComparison.OrdinalIgnoreCase);
+
+    private static bool HasBody(HttpContext context) =>
+        context.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody ?? true;
+
+    // RFC 9110 §9.3.7: with an asterisk it asks about the server as a whole, and that is us.
+    private static Task AnswerOptions(Exchange exchange)
+    {
+        exchange.Context.Response.StatusCode = StatusCodes.Status204NoContent;
+        exchange.CloseIfDraining();
+        return Task.CompletedTask;
+    }
+}
