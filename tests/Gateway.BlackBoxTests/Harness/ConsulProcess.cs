@@ -1,0 +1,155 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Gateway.BlackBoxTests.Harness;
+
+/// <summary>What a registrator says of one instance: the body of <c>/v1/agent/service/register</c>.</summary>
+internal sealed record Registration(string Name, string Id, int Port, params string[] Tags)
+{
+    [JsonPropertyName("ID")]
+    public string Id { get; init; } = Id;
+
+    /// <summary>Null: Consul's clients fall back to the node's address.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Address { get; init; } = "127.0.0.1";
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public Dictionary<string, string>? Meta { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public object? Check { get; init; }
+}
+
+/// <summary>
+/// A real Consul agent (server) of our own on ports of its own. Data live in a folder that survives <see cref="Kill"/>, so
+/// that an agent that comes back still knows what it knew.
+/// </summary>
+internal sealed class ConsulProcess : IAsyncDisposable
+{
+    private readonly string folder = Directory.CreateTempSubdirectory("gwc-").FullName;
+    private readonly int serverPort = Ports.Any();
+    private readonly int serfPort = Ports.Any();
+    private readonly HttpClient client;
+    private readonly string nodeAddress;
+    private ChildProcess? process;
+
+    private ConsulProcess(string nodeAddress)
+    {
+        this.nodeAddress = nodeAddress;
+        HttpPort = Ports.Any();
+        client = new HttpClient { BaseAddress = new Uri(Address), Timeout = Eventually.Seconds(15) };
+    }
+
+    public static bool IsInstalled { get; } = Repository.Which("consul") is not null;
+
+    public int HttpPort { get; }
+
+    public string Address => $"http://127.0.0.1:{HttpPort}";
+
+    public string Node => "test-node";
+
+    /// <summary>The agent's output, for a failure's message.</summary>
+    public string Output => process?.Tail(50) ?? "";
+
+    public static async Task<ConsulProcess> Start(string nodeAddress = "127.0.0.1")
+    {
+        ConsulProcess consul = new(nodeAddress);
+        await consul.Launch();
+        return consul;
+    }
+
+    /// <summary>Starts the agent again on the same ports and data.</summary>
+    public Task Restart() => Launch();
+
+    /// <summary>SIGKILL: from now on connections to the agent are refused.</summary>
+    public void Kill()
+    {
+        process?.Dispose();
+        process = null;
+    }
+
+    /// <summary>SIGSTOP: the agent accepts and never answers.</summary>
+    public void Freeze() => process!.Send(Signal.Stop);
+
+    public void Thaw() => process!.Send(Signal.Continue);
+
+    public Task Register(Registration registration) => Put("/v1/agent/service/register", registration);
+
+    public Task Deregister(string id) => Put($"/v1/agent/service/deregister/{Uri.EscapeDataString(id)}", null);
+
+    /// <summary><c>consul maint</c> for one service of this agent.</summary>
+    public Task ServiceMaintenance(string id, bool on) =>
+        Put($"/v1/agent/service/maintenance/{Uri.EscapeDataString(id)}?enable={(on ? "true" : "false")}", null);
+
+    /// <summary><c>consul maint</c> for the whole node.</summary>
+    public Task NodeMaintenance(bool on) => Put($"/v1/agent/maintenance?enable={(on ? "true" : "false")}", null);
+
+    /// <summary>Tells a TTL check <c>passing</c>, <c>warning</c> or <c>critical</c>.</summary>
+    public Task UpdateCheck(string checkId, string status) => Put($"/v1/agent/check/update/{checkId}", new { Status = status });
+
+    /// <summary>Writes to the catalog directly, for nodes that have no agent here.</summary>
+    public Task RegisterInCatalog(object entry) => Put("/v1/catalog/register", entry);
+
+    public Task DeregisterFromCatalog(object entry) => Put("/v1/catalog/deregister", entry);
+
+    public async Task PutKey(string key, string value)
+    {
+        using StringContent content = new(value, Encoding.UTF8);
+        using HttpResponseMessage answer = await client.PutAsync($"/v1/kv/{key}", content);
+        answer.EnsureSuccessStatusCode();
+    }
+
+    /// <summary>A GET's body.</summary>
+    public Task<string> Get(string path) => client.GetStringAsync(path);
+
+    public async Task Put(string path, object? body)
+    {
+        using HttpContent? content = body is null ? null : JsonContent.Create(body, options: JsonSerializerOptions.Default);
+        using HttpResponseMessage answer = await client.PutAsync(path, content);
+        if (answer.StatusCode != HttpStatusCode.OK)
+        {
+            throw new InvalidOperationException($"PUT {path}: {(int)answer.StatusCode} {await answer.Content.ReadAsStringAsync()}");
+        }
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        Kill();
+        client.Dispose();
+        Directory.Delete(folder, recursive: true);
+        return ValueTask.CompletedTask;
+    }
+
+    private async Task Launch()
+    {
+        // Raft as quick as it goes, and nothing that asks the outside.
+        string configuration = JsonSerializer.Serialize(new
+        {
+            node_name = Node,
+            server = true,
+            bootstrap_expect = 1,
+            data_dir = Path.Combine(folder, "data"),
+            bind_addr = "127.0.0.1",
+            client_addr = "127.0.0.1",
+            advertise_addr = nodeAddress,
+            disable_update_check = true,
+            disable_remote_exec = true,
+            leave_on_terminate = false,
+            performance = new { raft_multiplier = 1 },
+            limits = new { http_max_conns_per_client = 2000 },
+            ports = new { http = HttpPort, dns = -1, grpc = -1, serf_lan = serfPort, serf_wan = -1, server = serverPort },
+        });
+        string file = Path.Combine(folder, "agent.json");
+        await File.WriteAllTextAsync(file, configuration);
+        process = ChildProcess.Start(Repository.Which("consul")!, ["agent", "-config-file", file, "-log-level", "warn"]);
+        await Eventually.True(
+            async () => (await Get("/v1/status/leader")).Contains(':', StringComparison.Ordinal)
+                && (await Get("/v1/health/node/" + Node)).Contains("serfHealth", StringComparison.Ordinal),
+            "Consul has a leader and knows its own node",
+            seconds: 60,
+            now: () => Output);
+    }
+}

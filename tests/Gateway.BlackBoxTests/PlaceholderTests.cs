@@ -1,9 +1,0 @@
-namespace Gateway.BlackBoxTests;
-
-public sealed class PlaceholderTests
-{
-    [Fact]
-    public void Builds()
-    {
-    }
-}
