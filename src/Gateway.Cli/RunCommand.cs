@@ -50,7 +50,13 @@ internal static class RunCommand
             builder.SetMinimumLevel(LogLevel.Information).AddFilter("Microsoft", LogLevel.Warning).AddFilter("Yarp", LogLevel.Warning);
             if (json && Console.IsErrorRedirected)
             {
-                builder.AddJsonConsole(c => (c.UseUtcTimestamp, c.TimestampFormat) = (true, "yyyy-MM-ddTHH:mm:ss.fffZ"));
+                builder.AddJsonConsole(c =>
+                {
+                    (c.UseUtcTimestamp, c.TimestampFormat) = (true, "yyyy-MM-ddTHH:mm:ss.fffZ");
+
+                    // It is read by people and log shippers, never by a browser: quotes stay quotes.
+                    c.JsonWriterOptions = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+                });
             }
             else
             {
