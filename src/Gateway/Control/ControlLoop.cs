@@ -277,6 +277,7 @@ internal sealed class ControlLoop : IAsyncDisposable
             Catalogs = catalogs,
             Options = settings.Planning,
             Present = old.Listeners,
+            PresentRoutes = old.Routes,
             Expired = _lingering.Where(l => _clock.GetElapsedTime(l.Value) >= settings.PortGrace).Select(l => l.Key).ToHashSet(),
         });
         PlanDiff diff = PlanDiff.Between(old, plan);
