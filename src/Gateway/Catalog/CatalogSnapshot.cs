@@ -8,15 +8,15 @@ namespace Gateway.Catalog;
 /// </summary>
 public sealed record CatalogSnapshot
 {
-    /// <summary>A catalog without services.</summary>
-    public static readonly CatalogSnapshot Empty = new();
-
     /// <summary>Services by name (ordinal).</summary>
     public ImmutableSortedDictionary<string, Service> Services { get; init; } = EmptyServices;
 
     /// <summary>An empty dictionary with the one comparer that all snapshots share.</summary>
     public static readonly ImmutableSortedDictionary<string, Service> EmptyServices =
         ImmutableSortedDictionary.Create<string, Service>(StringComparer.Ordinal);
+
+    /// <summary>A catalog without services. Stands after the dictionary that it is initialized with.</summary>
+    public static readonly CatalogSnapshot Empty = new();
 
     /// <summary>Makes a snapshot from instances in any order.</summary>
     public static CatalogSnapshot Of(IEnumerable<Instance> instances) => new()

@@ -58,7 +58,7 @@ public sealed class EmbeddedCatalogJournalTests : IDisposable
 
         _catalog.Store.Dispose();
         byte[] whole = File.ReadAllBytes(_catalog.Journal);
-        string directory = Directory.CreateTempSubdirectory("gateway-cut-").FullName;
+        string directory = CatalogTestStore.FastDirectory("cut");
         try
         {
             for (int length = 0; length <= whole.Length; length++)
@@ -113,7 +113,7 @@ public sealed class EmbeddedCatalogJournalTests : IDisposable
         ulong index = _catalog.Store.Read(s => s.Index);
         _catalog.Store.Dispose();
         byte[] whole = File.ReadAllBytes(_catalog.Journal);
-        string directory = Directory.CreateTempSubdirectory("gateway-flip-").FullName;
+        string directory = CatalogTestStore.FastDirectory("flip");
         try
         {
             for (int at = 0; at < whole.Length; at++)
