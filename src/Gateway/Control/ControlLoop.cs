@@ -168,6 +168,8 @@ internal sealed class ControlLoop : IAsyncDisposable
 
     private async Task FollowAsync(FollowedSource followed)
     {
+        // A source that holds connections lets go of them when nobody follows it any more.
+        using IDisposable? held = followed.Source as IDisposable;
         while (!followed.Stop.IsCancellationRequested)
         {
             try
