@@ -168,6 +168,8 @@ internal sealed class ControlLoop : IAsyncDisposable
 
     private async Task FollowAsync(FollowedSource followed)
     {
+        // A source that holds connections lets go of them when nobody follows it any more.
+        using IDisposable? held = followed.Source as IDisposable;
         while (!followed.Stop.IsCancellationRequested)
         {
             try
@@ -277,6 +279,7 @@ internal sealed class ControlLoop : IAsyncDisposable
             Catalogs = catalogs,
             Options = settings.Planning,
             Present = old.Listeners,
+            PresentRoutes = old.Routes,
             Expired = _lingering.Where(l => _clock.GetElapsedTime(l.Value) >= settings.PortGrace).Select(l => l.Key).ToHashSet(),
         });
         PlanDiff diff = PlanDiff.Between(old, plan);

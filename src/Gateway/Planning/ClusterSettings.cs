@@ -95,7 +95,8 @@ internal sealed record ClusterSettings
         int.Parse(Text(slots, slot), CultureInfo.InvariantCulture);
 
     // Canonical text was written by Units, so it reads back; anything else is our own mistake.
-    private static TimeSpan Time(ReadOnlySpan<string?> slots, SettingSlot slot) => Units.TryDuration(Text(slots, slot), out TimeSpan time)
-        ? time
-        : throw new InvalidOperationException($"'{Text(slots, slot)}' is not canonical for {slot}");
+    private static TimeSpan Time(ReadOnlySpan<string?> slots, SettingSlot slot) =>
+        Units.TryDuration(Text(slots, slot), out TimeSpan time)
+            ? time
+            : throw new InvalidOperationException($"'{Text(slots, slot)}' is not canonical for {slot}");
 }

@@ -49,7 +49,7 @@ internal static class EditDistance
         return Math.Min(back[b.Length], max + 1);
     }
 
-    /// <summary>The nearest of some words, the first one where several are equally near; null when none is near enough to be meant.</summary>
+    /// <summary>The nearest of some words, the first of equally near ones; null when none is near enough to be meant.</summary>
     public static string? Nearest(ReadOnlySpan<char> word, IEnumerable<string> candidates)
     {
         string? nearest = null;

@@ -2,7 +2,7 @@ using Gateway.Catalog;
 
 namespace Gateway.Planning;
 
-/// <summary>Hand tuning from the file by service: <c>NAME</c> first, <c>NAME@ENV</c> over it, later entries over earlier ones.</summary>
+/// <summary>Hand tuning from the file by service: <c>NAME</c>, <c>NAME@ENV</c> over it, later entries over earlier ones.</summary>
 internal sealed class FileSettings
 {
     private readonly Dictionary<string, List<(string? Environment, SettingSlot Slot, string Canonical)>> _byService =
@@ -36,7 +36,7 @@ internal sealed class FileSettings
         }
     }
 
-    /// <summary>What is wrong in the file; the config room refuses such a file, an embedding program may not have asked.</summary>
+    /// <summary>What is wrong. The config room refuses such a file; an embedding program may not have asked.</summary>
     public IReadOnlyList<Problem> Problems => _problems;
 
     /// <summary>Lays the file's values over those of tags and Meta.</summary>
@@ -84,7 +84,7 @@ internal sealed class FileSettings
 
         if (key?.Slot is { } slot && reading.Canonical is { } canonical)
         {
-            if (!_byService.TryGetValue(service.Name, out List<(string? Environment, SettingSlot Slot, string Canonical)>? entries))
+            if (!_byService.TryGetValue(service.Name, out var entries))
             {
                 _byService[service.Name] = entries = [];
             }

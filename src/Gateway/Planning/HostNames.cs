@@ -1,6 +1,6 @@
 namespace Gateway.Planning;
 
-/// <summary>Host names and path prefixes of routes: validated once here, so that traffic compares bytes and nothing else.</summary>
+/// <summary>Host names and path prefixes of routes: validated here, so that traffic only compares.</summary>
 internal static class HostNames
 {
     /// <summary>What a host may be, for messages.</summary>

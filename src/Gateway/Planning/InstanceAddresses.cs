@@ -32,7 +32,7 @@ internal sealed class InstanceAddresses
         }
     }
 
-    /// <summary>Judges an address verbatim: false where nothing could ever be reached; <paramref name="own"/> where it is this host.</summary>
+    /// <summary>False where nothing could ever be reached; <paramref name="own"/> where it is this host.</summary>
     public bool TryJudge(string address, out bool own)
     {
         own = false;

@@ -9,7 +9,7 @@ namespace Gateway.Planning;
 /// </summary>
 internal static class InstanceVote
 {
-    /// <summary>Fills the slots; what every instance leaves open stays null. Weight is an instance's own and not voted on.</summary>
+    /// <summary>Fills the slots; what all leave open stays null. Weight is an instance's own and not voted on.</summary>
     public static void Count(ServiceDraft draft, List<InstanceDraft> members, string cluster, Span<string?> slots)
     {
         if (!members.Exists(m => m.Values is not null))
@@ -41,7 +41,7 @@ internal static class InstanceVote
             .ToList();
 
         // An instance that only leaves the default has not said anything that could be ignored.
-        foreach ((string value, int count, InstanceDraft? speaker) in votes.Skip(1))
+        foreach ((string value, int _, InstanceDraft? speaker) in votes.Skip(1))
         {
             if (speaker is not null)
             {
@@ -53,7 +53,7 @@ internal static class InstanceVote
                     $"one value for all instances of {cluster}",
                     string.Create(
                         CultureInfo.InvariantCulture,
-                        $"{votes[0].Value} is used, which {votes[0].Count} of {members.Count} instances say or leave as default; {count} say {value}"));
+                        $"{votes[0].Value} is used, said or left as default by {votes[0].Count} of {members.Count} instances"));
             }
         }
 

@@ -57,7 +57,8 @@ internal sealed class Ownership
         foreach (Claim claim in claims.Ports)
         {
             int port = claim.Listener!.Key.Port;
-            if (_reserved[port] is null && (_granted[port] is not { } holder || Beats(claim, holder, PortRank(claim), PortRank(holder))))
+            if (_reserved[port] is null
+                && (_granted[port] is not { } holder || Beats(claim, holder, PortRank(claim), PortRank(holder))))
             {
                 _granted[port] = claim;
             }
@@ -92,7 +93,7 @@ internal sealed class Ownership
         .OrderBy(c => c.Route!.Host, StringComparer.Ordinal)
         .ThenBy(c => c.Route!.PathPrefix, StringComparer.Ordinal);
 
-    /// <summary>What to tell the loser. The text names the owner, not the reason, so that it stays the same from plan to plan.</summary>
+    /// <summary>What to tell the loser. It names the owner, not the reason, so it stays the same from plan to plan.</summary>
     public Problem Refusal(Claim claim)
     {
         string environment = $"{claim.By.Service}@{claim.By.Clusters[claim.Cluster].Environment}";
@@ -121,8 +122,8 @@ internal sealed class Ownership
             Value = claim.Tag,
             Allowed = claim.Listener is null ? "a host and path that nobody else has" : "a port that nobody else has",
             Now = own is null
-                ? $"{environment} is not reachable there: {wanted} belongs to {owner}; choose another one, or take it from its owner first"
-                : $"tag ignored in {claim.By.Clusters[claim.Cluster].Environment}: {wanted} has its own tag {own}; keep one of the two",
+                ? $"{environment} is not reachable there: {wanted} belongs to {owner}; choose another, or take it from its owner first"
+                : $"tag ignored for {environment}: {wanted} has its own tag {own}; keep one of the two",
         };
     }
 
@@ -154,5 +155,5 @@ internal sealed class Ownership
     }
 
     private int HostRank(Claim claim) =>
-        _presentHosts.TryGetValue((claim.Route!.Host, claim.Route.PathPrefix), out string? cluster) && cluster == claim.Route.Cluster ? 0 : 1;
+        _presentHosts.GetValueOrDefault((claim.Route!.Host, claim.Route.PathPrefix)) == claim.Route.Cluster ? 0 : 1;
 }

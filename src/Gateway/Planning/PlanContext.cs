@@ -47,7 +47,7 @@ internal sealed class PlanContext
         _problems.AddRange(File.Problems);
     }
 
-    /// <summary>What is wrong with the options. The config room refuses such a file; an embedding program may not have asked.</summary>
+    /// <summary>What is wrong. The config room refuses such a file; an embedding program may not have asked.</summary>
     public IReadOnlyList<Problem> Problems => _problems;
 
     /// <summary>The options themselves.</summary>

@@ -5,6 +5,12 @@ namespace Gateway.Planning;
 /// <summary>An entry that is in both plans with different content.</summary>
 internal sealed record Change<T>(T Old, T New);
 
+/// <summary>What turns one cluster's destinations into another's, sorted by instance.</summary>
+internal sealed record DestinationsDiff(
+    IReadOnlyList<DestinationPlan> Added,
+    IReadOnlyList<Change<DestinationPlan>> Changed,
+    IReadOnlyList<DestinationPlan> Removed);
+
 /// <summary>What turns one plan into another. Every list is sorted by identity.</summary>
 internal sealed record PlanDiff
 {
@@ -76,11 +82,10 @@ internal sealed record PlanDiff
     }
 
     /// <summary>The same walk for one cluster's destinations.</summary>
-    public static (IReadOnlyList<DestinationPlan> Added, IReadOnlyList<Change<DestinationPlan>> Changed, IReadOnlyList<DestinationPlan> Removed)
-        BetweenDestinations(ClusterPlan? old, ClusterPlan? @new)
+    public static DestinationsDiff BetweenDestinations(ClusterPlan? old, ClusterPlan? @new)
     {
         Walk<DestinationPlan> walk = new(old?.Destinations ?? [], @new?.Destinations ?? [], PlanOrder.Destinations);
-        return (walk.Added, walk.Changed, walk.Removed);
+        return new DestinationsDiff(walk.Added, walk.Changed, walk.Removed);
     }
 
     // Both lists are sorted by identity, so one walk side by side finds everything.

@@ -22,7 +22,7 @@ internal static class PlanOrder
     /// <summary>By instance.</summary>
     public static int Destinations(DestinationPlan a, DestinationPlan b) => a.Instance.CompareTo(b.Instance);
 
-    /// <summary>By service, instance, place, value, and then by all the rest: a problem has no identity but its content.</summary>
+    /// <summary>By service, instance, place, value, then all the rest: a problem has no identity but its content.</summary>
     public static int Problems(Problem a, Problem b)
     {
         int order = string.CompareOrdinal(a.Service, b.Service);

@@ -10,7 +10,7 @@ namespace Gateway.Planning;
 /// </summary>
 internal static class PlanText
 {
-    /// <summary>The whole plan; clusters show their destinations below them and of their settings what is not the default.</summary>
+    /// <summary>The whole plan; clusters with their destinations, and of their settings what is not the default.</summary>
     public static string Render(Plan plan)
     {
         Lines lines = new(int.MaxValue);
@@ -42,8 +42,8 @@ internal static class PlanText
     }
 
     /// <summary>
-    /// One line per change, <c>+</c>, <c>~</c> or <c>-</c> in front; empty when nothing changes. At most <paramref name="linesMax"/>
-    /// lines, then how many more there are.
+    /// One line per change, <c>+</c>, <c>~</c> or <c>-</c> in front; empty when nothing changes. At most
+    /// <paramref name="linesMax"/> lines, then how many more there are.
     /// </summary>
     public static string RenderDiff(PlanDiff diff, int linesMax = int.MaxValue)
     {
@@ -98,9 +98,8 @@ internal static class PlanText
     private static void Destinations(Lines lines, ClusterPlan? old, ClusterPlan? @new)
     {
         string cluster = (@new ?? old)!.Id;
-        (IReadOnlyList<DestinationPlan> added, IReadOnlyList<Change<DestinationPlan>> changed, IReadOnlyList<DestinationPlan> removed) =
-            PlanDiff.BetweenDestinations(old, @new);
-        Changes(lines, added, changed, removed, d => $"{Of(d)} of {cluster}");
+        DestinationsDiff diff = PlanDiff.BetweenDestinations(old, @new);
+        Changes(lines, diff.Added, diff.Changed, diff.Removed, d => $"{Of(d)} of {cluster}");
     }
 
     private static string Of(ListenerPlan listener) =>

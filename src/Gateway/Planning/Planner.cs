@@ -97,7 +97,8 @@ internal sealed class Planner
             return;
         }
 
-        Span<bool> used = claims.Clusters.Length <= 256 ? stackalloc bool[claims.Clusters.Length] : new bool[claims.Clusters.Length];
+        int count = claims.Clusters.Length;
+        Span<bool> used = count <= 256 ? stackalloc bool[count] : new bool[count];
         Grant(claims.Ports, draft, used);
         Grant(claims.Hosts, draft, used);
         ClusterPlan[] clusters = service.Clusters(_reader!, port => IsOurs(port, open), draft.Problems);

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Gateway.Planning;
 
-/// <summary>An environment's port rule: <c>{port}</c>, <c>1{port}</c>. Digits are put together as text, as S2's templates did.</summary>
+/// <summary>An environment's port rule: <c>{port}</c>, <c>1{port}</c>. Digits are put together as text.</summary>
 internal sealed class PortRule
 {
     private const string Placeholder = "{port}";

@@ -1,6 +1,6 @@
 namespace Gateway.Planning;
 
-/// <summary>The stable codes of everything the planner can object to. Alerts and searches hang on them: never rename one.</summary>
+/// <summary>The stable codes of what the planner objects to. Alerts and searches hang on them: never rename one.</summary>
 internal static class ProblemCodes
 {
     /// <summary>A tag carries one of our prefixes, or contains one, and is none of our grammar.</summary>

@@ -36,7 +36,8 @@ internal static class Reuse
         }
     }
 
-    private static T[] Same<T, TKey>(IReadOnlyList<T> fresh, IReadOnlyList<T> before, Func<T, TKey> identity, Func<T, T, T> partly)
+    private static T[] Same<T, TKey>(
+        IReadOnlyList<T> fresh, IReadOnlyList<T> before, Func<T, TKey> identity, Func<T, T, T> partly)
         where T : class, IEquatable<T>
         where TKey : notnull
     {

@@ -114,8 +114,8 @@ internal sealed class ServiceDraft
     public IReadOnlyCollection<Problem> Problems => _problems ?? (IReadOnlyCollection<Problem>)[];
 
     /// <summary>Adds a problem of the service or of one instance.</summary>
-    public void Report(string code, InstanceKey? instance, string place, string? value, string? allowed, string now) => (_problems ??= []).Add(
-        new Problem
+    public void Report(string code, InstanceKey? instance, string place, string? value, string? allowed, string now) =>
+        (_problems ??= []).Add(new Problem
         {
             Code = code,
             Service = Service,
@@ -158,7 +158,8 @@ internal sealed class ServiceDraft
             }
             else if (Instances[^1].Instance.EndPoint != draft.Instance.EndPoint)
             {
-                Report(ProblemCodes.InstanceTwice, draft.Instance.Key, "address", draft.Instance.EndPoint, "one registration per node and id",
+                Report(ProblemCodes.InstanceTwice, draft.Instance.Key, "address", draft.Instance.EndPoint,
+                    "one registration per node and id",
                     $"ignored; {Instances[^1].Instance.EndPoint} of the catalog named first is used");
             }
         }
@@ -350,7 +351,7 @@ internal sealed class ServiceDraft
             }
             else if (instance.Port is < 1 or > 65535)
             {
-                LeaveOut(draft, ProblemCodes.PortUnusable, "port", instance.Port.ToString(CultureInfo.InvariantCulture), "1-65535",
+                LeaveOut(draft, ProblemCodes.PortUnusable, "port", $"{instance.Port}", "1-65535",
                     "the instance takes no traffic; register the port it listens on");
             }
             else if (!_context.Addresses.TryJudge(instance.Address, out bool own))

@@ -90,7 +90,9 @@ internal sealed class ServiceMemo
         {
             // Sorting is stable: of equal names the catalog that is configured first comes first.
             (string Name, Service Service)[] all =
-                [.. catalogs.SelectMany(c => c.Services.Select(s => (s.Key, s.Value))).OrderBy(s => s.Key, StringComparer.Ordinal)];
+            [
+                .. catalogs.SelectMany(c => c.Services.Select(s => (s.Key, s.Value))).OrderBy(s => s.Key, StringComparer.Ordinal),
+            ];
             Service[] facts = Array.ConvertAll(all, s => s.Service);
             for (int i = 0, end; i < all.Length; i = end)
             {

@@ -65,7 +65,7 @@ internal sealed class ServiceReader(PlanContext context)
         return Cluster(draft, listener.Environment, members, listener.Cluster, listener.Protocol);
     }
 
-    /// <summary>A cluster without the destinations that lead back to our own ports; the same object where there are none.</summary>
+    /// <summary>A cluster without destinations that lead back to our own ports; the same object where there are none.</summary>
     public ClusterPlan WithoutLoops(ClusterPlan cluster, Func<int, bool> isOurs, ICollection<Problem> problems)
     {
         List<DestinationPlan> kept = new(cluster.Destinations.Count);
@@ -185,8 +185,9 @@ internal sealed class ServiceReader(PlanContext context)
 
         List<InstanceDraft> members = split == 0 ? _members : _members.FindAll(i => i.IdPort == split);
         string environment = context.Environments[e].Name;
-        return wishes.AddCluster(split, Cluster(
-            wishes.Draft, environment, members, Id(wishes.Draft.Service, environment, split), wishes.ProtocolOf(split, context.Options.Edge)));
+        string id = Id(wishes.Draft.Service, environment, split);
+        ListenProtocol protocol = wishes.ProtocolOf(split, context.Options.Edge);
+        return wishes.AddCluster(split, Cluster(wishes.Draft, environment, members, id, protocol));
     }
 
     private Claim PortClaim(string service, ListenTag listen, int e, int port, string clusterId, int cluster, bool populated)
@@ -202,7 +203,9 @@ internal sealed class ServiceReader(PlanContext context)
                 Environment = context.Environments[e].Name,
                 Cluster = clusterId,
             },
-            Route = listen.Protocol == ListenProtocol.Http ? new RoutePlan { Listener = key, Host = "*", Cluster = clusterId } : null,
+            Route = listen.Protocol == ListenProtocol.Http
+                ? new RoutePlan { Listener = key, Host = "*", Cluster = clusterId }
+                : null,
             Cluster = cluster,
             Environment = e,
             Populated = populated,
@@ -228,7 +231,8 @@ internal sealed class ServiceReader(PlanContext context)
             && HostNames.TryHost(rule.Host.Replace("{host}", host, StringComparison.Ordinal), out name);
     }
 
-    private ClusterPlan Cluster(ServiceDraft draft, string environment, List<InstanceDraft> members, string id, ListenProtocol protocol)
+    private ClusterPlan Cluster(
+        ServiceDraft draft, string environment, List<InstanceDraft> members, string id, ListenProtocol protocol)
     {
         string?[] slots = _slots;
         Array.Clear(slots);

@@ -134,7 +134,7 @@ internal sealed class ServiceWishes
             {
                 draft.Report(ProblemCodes.HostAmbiguous, host.Carriers[0].Instance.Key, "tag", host.Text,
                     "a host tag on the instances of one port",
-                    string.Create(CultureInfo.InvariantCulture, $"the host leads to the instances of port {port}; name it per port"));
+                    $"the host leads to the instances of port {port}; name it per port");
             }
         }
 

@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace Gateway.Planning;
 
-/// <summary>What a cluster can be told. Several keys may tell the same thing: <c>check</c>, <c>check.http</c>, <c>check.tcp</c>.</summary>
+/// <summary>What a cluster can be told. Several keys may tell the same: <c>check</c>, <c>check.http</c>, <c>check.tcp</c>.</summary>
 internal enum SettingSlot
 {
     Balance,
@@ -34,7 +34,7 @@ internal enum SettingFault
     NotBuilt,
 }
 
-/// <summary>A value as read: one spelling per meaning, so that <c>10s</c> and <c>10000ms</c> agree. Null says nothing at all.</summary>
+/// <summary>A value in one spelling per meaning, so that <c>10s</c> and <c>10000ms</c> agree. Null says nothing at all.</summary>
 internal readonly record struct SettingReading(string? Canonical, SettingFault Fault = SettingFault.None)
 {
     public static readonly SettingReading Silent;
@@ -111,7 +111,7 @@ internal static class SettingGrammar
     /// <summary>The key of a tag or of a file, compared without case; null when there is none.</summary>
     public static SettingKey? Find(string name) => ByName.GetValueOrDefault(name);
 
-    /// <summary>The key of a Meta entry (without <c>gateway_</c>), compared without case, <c>-</c>, <c>_</c> and <c>.</c>.</summary>
+    /// <summary>The key of a Meta entry without <c>gateway_</c>; case, <c>-</c>, <c>_</c> and <c>.</c> do not count.</summary>
     public static SettingKey? FindMeta(string name) => name.Length > 128 ? null : ByMetaName.GetValueOrDefault(MetaName(name));
 
     /// <summary>What to say of a key that does not exist: the nearest one, or all of them.</summary>
@@ -167,8 +167,10 @@ internal static class SettingGrammar
         name,
         slot,
         string.Create(CultureInfo.InvariantCulture, $"a number from {least} to {most}"),
-        value => int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= least && number <= most
-            ? new SettingReading(number.ToString(CultureInfo.InvariantCulture))
+        value => int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+            && number >= least
+            && number <= most
+                ? new SettingReading(number.ToString(CultureInfo.InvariantCulture))
             : SettingReading.Invalid);
 
     private static SettingKey Later(string name, params string[] harmless) => new(

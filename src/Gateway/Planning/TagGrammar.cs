@@ -188,7 +188,10 @@ internal sealed class TagGrammar(Dictionary<string, int> environments)
 
         Tag wrong = Wrong(ProblemCodes.Of(key, reading.Fault), key?.Allowed ?? SettingGrammar.NearestOrAll(name));
         return key?.Slot is { } slot && ClusterSettings.DefaultOf(slot) is { Length: > 0 } instead
-            ? wrong with { Now = $"tag ignored: {ClusterSettings.NameOf(slot)} is {instead} unless the file, Meta or other instances say more" }
+            ? wrong with
+            {
+                Now = $"tag ignored: {ClusterSettings.NameOf(slot)} is {instead} unless the file, Meta or other instances say more",
+            }
             : wrong;
     }
 

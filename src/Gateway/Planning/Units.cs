@@ -18,8 +18,8 @@ internal static class Units
     public const string PortForm = "a port from 1 to 65535 without leading zeros";
 
     /// <summary>
-    /// Parses <c>250ms</c>, <c>10s</c>, <c>5m</c>, <c>1h</c>, <c>1.5s</c> and a bare <c>0</c>. Up to 30 days, in whole microseconds
-    /// (what is finer is rounded), so that <see cref="Duration"/> gives the same value back.
+    /// Parses <c>250ms</c>, <c>10s</c>, <c>5m</c>, <c>1h</c>, <c>1.5s</c> and a bare <c>0</c>. Up to 30 days, in whole
+    /// microseconds (what is finer is rounded), so that <see cref="Duration"/> gives the same value back.
     /// </summary>
     public static bool TryDuration(ReadOnlySpan<char> text, out TimeSpan duration)
     {
@@ -106,7 +106,7 @@ internal static class Units
         static bool Is(ReadOnlySpan<char> text, string word) => text.Equals(word, StringComparison.OrdinalIgnoreCase);
     }
 
-    /// <summary>Parses a port, 1-65535 in ASCII digits without sign, blanks or leading zeros: <c>03000</c> is a typing error, not 3000.</summary>
+    /// <summary>Parses a port, 1-65535 in ASCII digits: without leading zeros, <c>03000</c> is a typing error, not 3000.</summary>
     public static bool TryPort(ReadOnlySpan<char> text, out int port)
     {
         port = 0;

@@ -45,6 +45,10 @@ public sealed class PlanLawTests
             Plan fresh = new Planner().Plan(input);
             Same(fresh, planner.Plan(input));
             Same(fresh, planner.Plan(input));
+
+            // The same facts under other options must be read again.
+            PlanInput other = input with { Options = inputs[0].Options };
+            Same(new Planner().Plan(other), planner.Plan(other));
         }
     }, samples: 60);
 

@@ -7,8 +7,9 @@ namespace Gateway.Discovery.Consul;
 /// <param name="Listed">Number of all services.</param>
 /// <param name="Changed">Routed services that are new, or whose tags changed.</param>
 /// <param name="Index">Index of the answer.</param>
+/// <param name="Certain">All of the answer was believed; else only what it adds.</param>
 internal sealed record RoutedServices(
-    IReadOnlyList<string> Names, int Listed, IReadOnlyCollection<string> Changed, ulong Index);
+    IReadOnlyList<string> Names, int Listed, IReadOnlyCollection<string> Changed, ulong Index, bool Certain);
 
 /// <summary>
 /// The one watch of catalog/services: which services exist, and which of them are routed. In: Consul. Out: the routed names, in
@@ -45,6 +46,7 @@ internal sealed class CatalogWatch(WatchContext context, Func<string, IReadOnlyC
 
             if (!pace.Advance(reply.Index))
             {
+                context.Count("unchanged");
                 continue;
             }
 
@@ -56,6 +58,7 @@ internal sealed class CatalogWatch(WatchContext context, Func<string, IReadOnlyC
             {
                 ConsulReply<Dictionary<string, List<string>>> confirmed =
                     await context.AskNowAsync(pace, context.Client.ReadCatalogAsync, consistent: true, stop);
+                context.Count(confirmed.Failure is null ? "unchanged" : "error");
                 certain = confirmed.Value is not null
                     && confirmed.Doubt(context.Timing.LastContactMax) is null
                     && !IsAbsurd(next = Clean(confirmed.Value));
@@ -68,8 +71,8 @@ internal sealed class CatalogWatch(WatchContext context, Func<string, IReadOnlyC
                 }
             }
 
-            // 3. Tell. An empty answer that nobody confirmed is not even a beginning.
-            if (certain || next.Count > 0)
+            // 3. Tell. An answer without anything for us that nobody confirmed is not even a beginning.
+            if (certain || _known is not null || next.Any(s => routed(s.Key, s.Value)))
             {
                 Accept(next, reply.Index, certain);
             }
@@ -143,7 +146,7 @@ internal sealed class CatalogWatch(WatchContext context, Func<string, IReadOnlyC
         // Removals take effect here, at once; what is new comes with its first read.
         context.Known.Route(names);
         context.Problems.Retain(names);
-        Listed(new RoutedServices(names, next.Count, changed, index));
+        Listed(new RoutedServices(names, next.Count, changed, index, certain));
     }
 
     /// <summary>Consul gives tags in any order; nobody can be called nothing.</summary>

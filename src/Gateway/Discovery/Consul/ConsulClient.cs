@@ -46,7 +46,10 @@ internal sealed class ConsulClient : IDisposable
         _options = options;
         _time = time;
         _timing = timing ?? new WatchTiming();
-        _base = options.Address.GetLeftPart(UriPartial.Path).TrimEnd('/');
+
+        // Without user information: the address is shown.
+        _base = options.Address
+            .GetComponents(UriComponents.SchemeAndServer | UriComponents.Path, UriFormat.UriEscaped).TrimEnd('/');
         Token = new ConsulToken(options.TokenFile);
         _watches = ConsulTransport.CreateClient(options, _timing.ServiceWatchesMax + 8);
         _shortCalls = ConsulTransport.CreateClient(options, _timing.ParallelReads + 2);
@@ -66,9 +69,19 @@ internal sealed class ConsulClient : IDisposable
     public Task<ConsulReply<List<WireEntry>>> ReadServiceAsync(string name, ConsulQuery query, CancellationToken stop) =>
         SendAsync($"/v1/health/service/{Uri.EscapeDataString(name)}", null, query, Json(ConsulJson.Default.ListWireEntry), stop);
 
+    /// <summary>Where the state watch asks, for people.</summary>
+    public string StatePlace => _base + "/v1/health/state/any";
+
     /// <summary><c>/v1/health/state/any</c>: every check of the datacenter, boiled down to what tells change.</summary>
     public Task<ConsulReply<CheckDigest>> ReadStateAsync(string? filter, ConsulQuery query, CancellationToken stop) =>
         SendAsync("/v1/health/state/any", filter, query, body => CheckDigest.Read(body.Span), stop);
+
+    /// <summary>
+    /// <c>/v1/internal/ui/services</c>: how many instances each service has, and where. Made for Consul's own pages, so it is
+    /// only a hint, and one that may be missing.
+    /// </summary>
+    public Task<ConsulReply<List<WireSummary>>> ReadSummaryAsync(ConsulQuery query, CancellationToken stop) =>
+        SendAsync("/v1/internal/ui/services", null, query, Json(ConsulJson.Default.ListWireSummary), stop);
 
     /// <summary><c>/v1/agent/self</c>: who answers here.</summary>
     public async Task<ConsulReply<ConsulSelf>> ReadSelfAsync(CancellationToken stop) =>

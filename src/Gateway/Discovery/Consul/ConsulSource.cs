@@ -107,7 +107,11 @@ internal sealed class ConsulSource : ICatalogSource, IDisposable
         {
             Listed = services =>
             {
-                Interlocked.Exchange(ref _answered, _time.GetUtcNow().UtcTicks);
+                if (services.Certain)
+                {
+                    Interlocked.Exchange(ref _answered, _time.GetUtcNow().UtcTicks);
+                }
+
                 follower.Follow(services);
             },
         };

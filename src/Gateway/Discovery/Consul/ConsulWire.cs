@@ -27,6 +27,8 @@ internal sealed record WireCheck(
     string? Status,
     [property: JsonPropertyName("ServiceID")] string? ServiceId);
 
+internal sealed record WireSummary(string? Name, List<string?>? Nodes, long InstanceCount);
+
 internal sealed record WireSelf(WireSelfConfig? Config, WireSelfMember? Member);
 
 internal sealed record WireSelfConfig(bool Gateway, string? AdvertiseAddr, string? NodeName, string? Version);
@@ -36,5 +38,6 @@ internal sealed record WireSelfMember(string? Addr);
 [JsonSourceGenerationOptions(PropertyNameCaseInsensitive = false)]
 [JsonSerializable(typeof(Dictionary<string, List<string>>))]
 [JsonSerializable(typeof(List<WireEntry>))]
+[JsonSerializable(typeof(List<WireSummary>))]
 [JsonSerializable(typeof(WireSelf))]
 internal sealed partial class ConsulJson : JsonSerializerContext;

@@ -138,6 +138,7 @@ internal sealed class Follower
         {
             await _stateStop!.CancelAsync();
             await _stateTask;
+            _context.Problems.Clear(_context.Client.StatePlace);
             _stateStop.Dispose();
             (_state, _stateStop, ByState, StateAnswered) = (null, null, false, null);
         }

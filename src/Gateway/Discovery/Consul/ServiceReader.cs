@@ -27,7 +27,7 @@ internal static class ServiceReader
             waited = pace.Index != 0;
             reply = await context.AskAsync(pace, Read, stop);
         }
-        while (reply.Value is not null && !pace.Advance(reply.Index));
+        while (reply.Value is not null && WentBack(reply.Index));
 
         // 2. Is it an answer to our question?
         Service? before = context.Known.Find(name);
@@ -47,6 +47,7 @@ internal static class ServiceReader
         if (question is not null)
         {
             ConsulReply<List<WireEntry>> confirmed = await context.AskNowAsync(pace, Read, consistent: true, stop);
+            context.Count(confirmed.Failure is null ? "unchanged" : "error");
             Service? truth = Map(ref confirmed, before);
             if (truth is null || confirmed.Doubt(context.Timing.LastContactMax) is not null)
             {
@@ -77,6 +78,17 @@ internal static class ServiceReader
             Index: reply.Index,
             Newest: reply.Value!.Max(e => e.Service?.ModifyIndex) ?? 0,
             Checkless: reply.Value!.Exists(e => e.Checks?.Exists(c => !string.IsNullOrEmpty(c?.ServiceId)) != true));
+
+        bool WentBack(ulong index)
+        {
+            bool back = !pace.Advance(index);
+            if (back)
+            {
+                context.Count("unchanged");
+            }
+
+            return back;
+        }
 
         Task<ConsulReply<List<WireEntry>>> Read(ConsulQuery query, CancellationToken token) =>
             context.Client.ReadServiceAsync(name, query, token);

@@ -211,19 +211,20 @@ internal static class RegistrationDecoder
             return null;
         }
 
+        // Some clients send Latin-1; Consul takes such bytes as U+FFFD.
+        if (!System.Text.Unicode.Utf8.IsValid(body.Span))
+        {
+            body = System.Text.Encoding.UTF8.GetBytes(System.Text.Encoding.UTF8.GetString(body.Span));
+        }
+
         try
         {
+            // As Go's decoder: the first value counts, what follows it is not looked at.
             Utf8JsonReader reader = new(body.Span);
             return JsonDocument.ParseValue(ref reader);
         }
         catch (JsonException failure)
         {
-            // Clients of the day send Latin-1 now and then; Consul takes such bytes as U+FFFD.
-            if (!System.Text.Unicode.Utf8.IsValid(body.Span))
-            {
-                return Parse(System.Text.Encoding.UTF8.GetBytes(System.Text.Encoding.UTF8.GetString(body.Span)), out broken);
-            }
-
             broken = $"json: {failure.Message}";
             return null;
         }

@@ -51,6 +51,12 @@ internal static class CatalogFile
         {
             return Broken(path, failure.Start.Line, failure.Start.Column, "catalog-file-syntax", failure.Message, "YAML or JSON");
         }
+        catch (Exception failure) when (failure is InvalidOperationException or ArgumentException or FormatException
+            or NullReferenceException or IndexOutOfRangeException)
+        {
+            // Some broken texts trip YamlDotNet's scanner itself; it does not say where then.
+            return Broken(path, 1, 1, "catalog-file-syntax", failure.Message, "YAML or JSON");
+        }
 
         const string form = "a mapping with 'services:', a list of Consul registrations ([] for none)";
         if (root is null || !root.IsMap)

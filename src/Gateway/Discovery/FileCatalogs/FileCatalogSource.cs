@@ -258,17 +258,15 @@ internal sealed class FileCatalogSource : ICatalogSource
 
         CatalogSnapshot next = CatalogSnapshot.Of(instances);
         bool same = next.Services.Count == last.Services.Count;
-        ImmutableSortedDictionary<string, Service>.Builder services = next.Services.ToBuilder();
+
+        // Filled from empty: setting an equal value in an immutable dictionary keeps the value that is there, and it is the old
+        // object that the planner must meet again.
+        ImmutableSortedDictionary<string, Service>.Builder services = CatalogSnapshot.EmptyServices.ToBuilder();
         foreach (Service service in next.Services.Values)
         {
-            if (last.Services.TryGetValue(service.Name, out Service? old) && old == service)
-            {
-                services[service.Name] = old;
-            }
-            else
-            {
-                same = false;
-            }
+            bool known = last.Services.TryGetValue(service.Name, out Service? old) && old == service;
+            services.Add(service.Name, known ? old! : service);
+            same &= known;
         }
 
         return same ? last : next with { Services = services.ToImmutable() };

@@ -52,7 +52,8 @@ public sealed class ConsulTlsTests : IDisposable
         SubjectAlternativeNameBuilder names = new();
         names.AddIpAddress(IPAddress.Loopback);
         request.CertificateExtensions.Add(names.Build());
-        using X509Certificate2 issued = request.Create(ca, ca.NotBefore, ca.NotAfter, Guid.NewGuid().ToByteArray());
+        using X509Certificate2 issued = request.Create(
+            ca, DateTimeOffset.UtcNow.AddHours(-12), DateTimeOffset.UtcNow.AddDays(1), Guid.NewGuid().ToByteArray());
         return (Write($"{name}.pem", issued.ExportCertificatePem()), Write($"{name}.key", key.ExportPkcs8PrivateKeyPem()));
     }
 

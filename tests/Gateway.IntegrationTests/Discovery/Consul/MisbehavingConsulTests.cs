@@ -86,7 +86,7 @@ public sealed class MisbehavingConsulTests
         consul.Set("web", "web-1", "web-2");
         consul.Set("api", "api-1");
         WatchTiming timing = byState ? Fast with { ServiceWatchesMax = 1 } : Fast;
-        await using Watching watching = new(consul.Address, timing, o => o with { Wait = TimeSpan.FromSeconds(2) });
+        await using Watching watching = new(consul.Address, timing, o => o with { Wait = TimeSpan.FromMilliseconds(700) });
         await watching.Until("the catalog", () => watching.Names.Count == 2);
         await watching.Until("the mode", () => watching.Status.Mode == (byState ? "state watch" : "2 service watches"));
         CatalogSnapshot good = watching.Now;
@@ -299,6 +299,24 @@ public sealed class MisbehavingConsulTests
         consul.Script = _ => null;
         await watching.Until("removals", () => watching.Names.Count == 2 && watching.Instances("web").Count == 2);
         await watching.Until("no problem", () => watching.Status.Problems.Count == 0);
+    }
+
+    [Theory]
+    [InlineData("{}")]
+    [InlineData("{\"consul\":[]}")]
+    public async Task First_answer_that_is_empty_and_doubtful_is_no_beginning(string body)
+    {
+        await using FakeConsul consul = new();
+        consul.Set("web", "web-1");
+        consul.Script = _ => FakeReply.Text(200, body) with { Index = "5", Headers = "X-Consul-KnownLeader: false\r\n" };
+        await using Watching watching = new(consul.Address, Fast);
+        await watching.Until("some requests", () => consul.Requests.Count >= 8);
+        Assert.Empty(watching.Reports);
+        Assert.True(watching.HasProblem("consul-doubtful"));
+
+        consul.Script = _ => null;
+        await watching.Until("the catalog", () => watching.Names.Count == 1);
+        Assert.Single(watching.Reports);
     }
 
     [Fact]

@@ -211,6 +211,31 @@ public sealed class RealConsulTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task State_watch_filters_where_most_services_are_not_routed()
+    {
+        for (int i = 0; i < 60; i++)
+        {
+            string[] tags = i < 20 ? Routed : [];
+            await _consul.RegisterAsync(new { Name = $"s.{i}", Port = i + 1, Tags = tags, Check = new { TTL = "1h", Status = "passing" } });
+        }
+
+        Assert.NotNull(StateWatch.FilterFor([.. Enumerable.Range(0, 20).Select(i => $"s.{i}")], 61));
+        await using Watching watching = new(_consul.Address, new WatchTiming { ServiceWatchesMax = 5 });
+        await watching.Until("all", () => watching.Names.Count == 20);
+
+        await _consul.CheckAsync("warn", "service:s.7");
+        await watching.Until("warning", () => watching.Instances("s.7") is [{ Health: ReportedHealth.Warning }]);
+        await _consul.RegisterAsync(new { Name = "s.30", Port = 31, Tags = Routed });
+        await watching.Until("newly routed", () => watching.Names.Count == 21);
+        await _consul.CheckAsync("fail", "service:s.30");
+        await watching.Until("critical", () => watching.Instances("s.30") is [{ Health: ReportedHealth.Critical }]);
+        await _consul.MaintenanceAsync(null, true);
+        await watching.Until("node maintenance", () =>
+            watching.Now.Services.Values.All(s => s.Instances.All(i => i.Health == ReportedHealth.Maintenance)));
+        Assert.Empty(watching.Status.Problems);
+    }
+
+    [Fact]
     public async Task Connection_limit_of_Consul_is_found_and_told_without_a_busy_loop()
     {
         for (int i = 0; i < 300; i++)
