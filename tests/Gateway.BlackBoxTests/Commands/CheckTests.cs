@@ -31,7 +31,7 @@ public sealed class CheckTests
     [InlineData("drian: { grace: 1s }", 3, 1, "drain")]
     [InlineData("drain: { grace: 1s, tmeout: 3s }", 3, 21, "timeout")]
     [InlineData("drain: { grace: soon }", 3, 17, "soon")]
-    [InlineData("drain: { grace: 5 }", 3, 17, "5s")]
+    [InlineData("drain: { grace: 5 }", 3, 17, "ms")]
     [InlineData("internal: { addresses: [300.1.1.1] }", 3, 25, "300.1.1.1")]
     [InlineData("environments: { production: { port: \"x{port}\", host: \"{host}\" } }", 3, 37, "port")]
     [InlineData("engine: warp", 3, 9, "loops")]
