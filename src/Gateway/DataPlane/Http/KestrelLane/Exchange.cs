@@ -90,6 +90,9 @@ internal sealed class Exchange
     /// <summary>Timestamp of the response's head, 0 before.</summary>
     public long HeadAt { get; set; }
 
+    /// <summary>The answer has been copied to its end. What becomes of the rest of the request's body changes it no more.</summary>
+    public bool AnswerComplete { get; set; }
+
     /// <summary>Attempts after the first.</summary>
     public int Retries { get; set; }
 
@@ -104,7 +107,7 @@ internal sealed class Exchange
         RawTarget = features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
         (PathAndQuery, RequestId) = ("/", "");
         (Target, Cluster, Attempt, RequestBody, Reason, HeadTimer) = (null, null, null, null, null, null);
-        (Charged, IsTunnel, WantsTunnel) = (false, false, false);
+        (Charged, IsTunnel, WantsTunnel, AnswerComplete) = (false, false, false, false);
         (AttemptBegan, HeadAt, Retries) = (0, 0, 0);
         (_bytesIn, _bytesOut) = (0, 0);
         ForgetTried();

@@ -133,6 +133,7 @@ internal sealed class ForwardTransformer(Exchange exchange) : HttpTransformer
     public override async ValueTask TransformResponseTrailersAsync(
         HttpContext httpContext, HttpResponseMessage proxyResponse, CancellationToken cancellationToken)
     {
+        exchange.AnswerComplete = true;
         if (httpContext.Features.Get<IHttpResponseTrailersFeature>()?.Trailers is { IsReadOnly: false } trailers)
         {
             foreach ((string name, HeaderStringValues values) in proxyResponse.TrailingHeaders.NonValidated)

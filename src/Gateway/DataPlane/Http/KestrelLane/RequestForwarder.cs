@@ -215,11 +215,9 @@ internal sealed class RequestForwarder(
                 : (AttemptEnd.Answered, default);
         }
 
-        // The answer was complete; what is left of the request's body interests nobody any more.
-        if (context.Response.HasStarted && error is ForwarderError.RequestBodyDestination or ForwarderError.RequestBodyClient
-            or ForwarderError.RequestBodyCanceled)
+        if (exchange.AnswerComplete)
         {
-            return context.RequestAborted.IsCancellationRequested ? (AttemptEnd.ClientGone, default) : (AttemptEnd.Answered, default);
+            return (AttemptEnd.Answered, default);
         }
 
         if (context.RequestAborted.IsCancellationRequested && !headTimedOut)
