@@ -40,7 +40,13 @@ internal readonly record struct Heartbeat(string CheckId, DateTimeOffset Deadlin
 
 /// <summary>What watchers were told, kept so that no index goes backwards over a restart.</summary>
 internal sealed record CatalogIndexes(
-    ulong Services, ulong State, ulong NodeHealth, ulong ExtinctFloor, ulong KeyFloor, NamedIndex[] ByService, NamedIndex[] Tombstones);
+    ulong Services,
+    ulong State,
+    ulong NodeHealth,
+    ulong ExtinctFloor,
+    ulong KeyFloor,
+    NamedIndex[] ByService,
+    NamedIndex[] Tombstones);
 
 /// <summary>Indexes of a service name (also one without instances) or of a deleted key.</summary>
 internal readonly record struct NamedIndex(string Name, ulong Definition, ulong Health);
@@ -49,7 +55,12 @@ internal readonly record struct NamedIndex(string Name, ulong Definition, ulong 
 [JsonSourceGenerationOptions(
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
     UseStringEnumConverter = true,
-    Converters = [typeof(EquatableArrayConverter<string>), typeof(EquatableArrayConverter<MetaEntry>), typeof(EquatableArrayConverter<NamedAddress>)])]
+    Converters =
+    [
+        typeof(EquatableArrayConverter<string>),
+        typeof(EquatableArrayConverter<MetaEntry>),
+        typeof(EquatableArrayConverter<NamedAddress>),
+    ])]
 [JsonSerializable(typeof(CatalogChange))]
 [JsonSerializable(typeof(string[]))]
 [JsonSerializable(typeof(MetaEntry[]))]
