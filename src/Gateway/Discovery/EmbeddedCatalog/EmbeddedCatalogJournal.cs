@@ -247,7 +247,7 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
 
     private static byte[] Encode(CatalogChange change)
     {
-        byte[] payload = JsonSerializer.SerializeToUtf8Bytes(change, CatalogChangeJson.Default.CatalogChange);
+        byte[] payload = CatalogChangeCodec.Encode(change);
         byte[] record = new byte[HeaderBytes + payload.Length];
         BinaryPrimitives.WriteInt32LittleEndian(record, payload.Length);
         BinaryPrimitives.WriteUInt32LittleEndian(record.AsSpan(4), Checksum(payload));
@@ -299,8 +299,7 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
             // 3. The change.
             try
             {
-                replay(JsonSerializer.Deserialize(payload, CatalogChangeJson.Default.CatalogChange)
-                    ?? throw new JsonException("null"));
+                replay(CatalogChangeCodec.Decode(payload));
             }
             catch (JsonException failure)
             {
