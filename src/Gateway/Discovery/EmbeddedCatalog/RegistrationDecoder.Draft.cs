@@ -74,7 +74,7 @@ internal static partial class RegistrationDecoder
                 : Grpc.Length > 0
                     ? new Refusal(400, "Invalid check: GRPC is not built yet here; allowed are HTTP, TCP, TTL")
                 : Alias
-                    ? new Refusal(400, "Invalid check: aliases are not built yet in the embedded catalog; allowed are HTTP, TCP, TTL")
+                    ? new Refusal(400, "Invalid check: aliases are not built yet here; allowed are HTTP, TCP, TTL")
                 : Http.Length > 0 && Tcp.Length > 0 ? new Refusal(400, "Invalid check: HTTP and TCP cannot both be specified")
                 : null;
         }
