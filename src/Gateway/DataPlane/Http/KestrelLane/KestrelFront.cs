@@ -89,7 +89,8 @@ internal sealed class KestrelFront : IAsyncDisposable
         options.AllowSynchronousIO = false;
 
         // RFC 9110 §5.5: bytes over 0x7F are opaque. Latin-1 is the one encoding that keeps every byte.
-        options.RequestHeaderEncodingSelector = static _ => Encoding.Latin1;
+        options.RequestHeaderEncodingSelector = static name =>
+            name.Equals("Connection", StringComparison.OrdinalIgnoreCase) ? ConnectionHeader.Instance : Encoding.Latin1;
         options.ResponseHeaderEncodingSelector = static _ => Encoding.Latin1;
 
         KestrelServerLimits limits = options.Limits;

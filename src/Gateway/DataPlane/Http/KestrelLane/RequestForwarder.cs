@@ -91,17 +91,26 @@ internal sealed class RequestForwarder(
         target.Budget.Begin();
         try
         {
-            Reason? last = null;
+            AttemptFailure failure = default;
+            DestinationState? failed = null;
             for (int attempts = 1; ; attempts++)
             {
-                // 4. One that was not tried yet. None left: the client learns what the last one did.
-                if (target.Cluster.Pick(exchange.Tried) is not { } destination)
+                // 4. One that was not tried yet. Where all were: one that closed a connection may have closed only that one, as
+                //    servers do with idle connections, and is asked again; one that refused is not.
+                DestinationState? destination = target.Cluster.Pick(exchange.Tried)
+                    ?? (failure.Reason == Reason.InstanceReset ? target.Cluster.Pick([]) : null);
+                if (destination is null)
                 {
-                    await FailureWriter.WriteAsync(exchange, last ?? Reason.NoInstance);
+                    await FailureWriter.WriteAsync(exchange, failure.Reason ?? Reason.NoInstance);
                     return;
                 }
 
-                (AttemptEnd end, AttemptFailure failure) = await AttemptAsync(exchange, destination);
+                if (failed is not null)
+                {
+                    NoteRetry(exchange, failed, failure.Reason);
+                }
+
+                (AttemptEnd end, failure) = await AttemptAsync(exchange, destination);
                 switch (end)
                 {
                     case AttemptEnd.Failed:
@@ -117,7 +126,7 @@ internal sealed class RequestForwarder(
                 }
 
                 // 5. To the next, or to the client.
-                last = failure.Reason;
+                failed = destination;
                 exchange.Try(destination);
                 if (!RetryRule.MayRetry(
                     failure, attempts, context.Request.Method, HasBody(context), target.Budget, ref exchange.Charged))
@@ -125,11 +134,6 @@ internal sealed class RequestForwarder(
                     await FailureWriter.WriteAsync(exchange, failure.Reason);
                     return;
                 }
-
-                exchange.Retries++;
-                destination.RetriedAway();
-                metrics.DestinationRetry(
-                    exchange.Cluster!.Service, exchange.Cluster.Environment, failure.Reason.Code);
 
                 // YARP refuses a response that somebody has touched, and it has left its own status there.
                 context.Response.Clear();
@@ -139,6 +143,14 @@ internal sealed class RequestForwarder(
         {
             target.Budget.End(exchange.Charged);
         }
+    }
+
+    private void NoteRetry(Exchange exchange, DestinationState failed, Reason why)
+    {
+        exchange.Retries++;
+        failed.RetriedAway();
+        metrics.DestinationRetry(
+            exchange.Cluster!.Service, exchange.Cluster.Environment, DestinationLabels.Of(failed.Plan).Instance, why.Code);
     }
 
     private async Task<(AttemptEnd End, AttemptFailure Failure)> AttemptAsync(Exchange exchange, DestinationState destination)

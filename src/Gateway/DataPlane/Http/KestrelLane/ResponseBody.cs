@@ -48,7 +48,7 @@ internal sealed class ResponseBody(HttpResponseMessage response, Exchange exchan
         private const int FrameHead = 10;
         private const int FrameTail = 2;
 
-        private readonly bool _tunnel = response.StatusCode == HttpStatusCode.SwitchingProtocols;
+        private readonly bool _tunnel = exchange.IsTunnel;
         private bool _headSent;
         private byte[]? _end;
         private int _endSent;
