@@ -150,7 +150,7 @@ internal sealed class RequestForwarder(
         exchange.Retries++;
         failed.RetriedAway();
         metrics.DestinationRetry(
-            exchange.Cluster!.Service, exchange.Cluster.Environment, DestinationLabels.Of(failed.Plan).Instance, why.Code);
+            exchange.Cluster!.Service, exchange.Cluster.Environment, why.Code);
     }
 
     private async Task<(AttemptEnd End, AttemptFailure Failure)> AttemptAsync(Exchange exchange, DestinationState destination)
