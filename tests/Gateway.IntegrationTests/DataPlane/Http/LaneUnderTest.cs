@@ -24,7 +24,7 @@ internal sealed class LaneUnderTest : IAsyncDisposable
     {
         Clusters = new ClusterTable();
         Lane = new HttpLane(
-            Clusters, clock, NullLoggerFactory.Instance, new GatewayMetrics(), new AccessLog(), LoopId, record => Records.Add(record));
+            Clusters, clock, NullLoggerFactory.Instance, new GatewayMetrics(), AccessLog.Off(new GatewayMetrics()), LoopId, record => Records.Add(record));
         _socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         _socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _socket.Listen(512);
