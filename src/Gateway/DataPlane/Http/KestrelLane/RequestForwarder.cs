@@ -64,7 +64,8 @@ internal sealed class RequestForwarder(
             : fallback(exchange.Listener.Plan.Cluster);
         if (exchange.Target is not { } target)
         {
-            return FailureWriter.WriteAsync(exchange, Reason.NoRoute);
+            // On a connection that outlived its port the service is gone, not the page: a 404 would be believed and cached.
+            return FailureWriter.WriteAsync(exchange, exchange.Listener.Closing ? Reason.NoInstance : Reason.NoRoute);
         }
 
         exchange.Cluster = target.Cluster.Plan;
