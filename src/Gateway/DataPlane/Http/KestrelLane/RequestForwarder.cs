@@ -49,6 +49,14 @@ internal sealed class RequestForwarder(
             return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("CONNECT is for forward proxies; this is none."));
         }
 
+        // RFC 9112 §6.1: a message with both framings may be an attempt at smuggling. Kestrel would go on with the chunks and keep
+        // the length under another name; whoever stands in front of us may have believed the length.
+        if (request.Headers.TransferEncoding.Count > 0 && request.Headers.ContainsKey("X-Content-Length"))
+        {
+            context.Response.Headers.Connection = "close";
+            return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("Content-Length and Transfer-Encoding exclude each other."));
+        }
+
         if (!RequestTarget.TryPathAndQuery(exchange.RawTarget, out string pathAndQuery))
         {
             return exchange.RawTarget == "*" && request.Method == HttpMethods.Options
