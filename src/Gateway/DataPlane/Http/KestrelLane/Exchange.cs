@@ -93,6 +93,12 @@ internal sealed class Exchange
     /// <summary>The answer has been copied to its end. What becomes of the rest of the request's body changes it no more.</summary>
     public bool AnswerComplete { get; set; }
 
+    /// <summary>
+    /// Reading the answer failed while the client was still there. Asked at that moment, because YARP then breaks off the client's
+    /// connection, and afterwards it looks as if the client had left.
+    /// </summary>
+    public bool InstanceBrokeOff { get; private set; }
+
     /// <summary>Attempts after the first.</summary>
     public int Retries { get; set; }
 
@@ -107,7 +113,7 @@ internal sealed class Exchange
         RawTarget = features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
         (PathAndQuery, RequestId) = ("/", "");
         (Target, Cluster, Attempt, RequestBody, Reason, HeadTimer) = (null, null, null, null, null, null);
-        (Charged, IsTunnel, WantsTunnel, AnswerComplete) = (false, false, false, false);
+        (Charged, IsTunnel, WantsTunnel, AnswerComplete, InstanceBrokeOff) = (false, false, false, false, false);
         (AttemptBegan, HeadAt, Retries) = (0, 0, 0);
         (_bytesIn, _bytesOut) = (0, 0);
         ForgetTried();
@@ -137,6 +143,13 @@ internal sealed class Exchange
             IsTunnel = true;
             Connection.TunnelBegan();
         }
+    }
+
+    /// <summary>Reading the answer fails now; never true, so that it can stand in an exception filter.</summary>
+    public bool ReadFailed()
+    {
+        InstanceBrokeOff = !Context.RequestAborted.IsCancellationRequested;
+        return false;
     }
 
     /// <summary>Sends the response's head without its body. The client's leaving is noticed elsewhere.</summary>

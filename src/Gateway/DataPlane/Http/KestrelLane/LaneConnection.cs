@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Concurrent;
 using Gateway.DataPlane.Listening;
 using Microsoft.AspNetCore.Connections;
@@ -78,6 +79,13 @@ internal sealed class LaneConnection(ConnectionContext context, ListenerState li
 
     /// <summary>Wakes a connection that still waits for its first bytes, so that it ends.</summary>
     public void GiveUpWaiting() => context.Transport.Input.CancelPendingRead();
+
+    /// <summary>Writes bytes behind what Kestrel has written, without waiting.</summary>
+    public void Write(ReadOnlySpan<byte> bytes)
+    {
+        context.Transport.Output.Write(bytes);
+        _ = context.Transport.Output.FlushAsync().AsTask().ContinueWith(static flush => _ = flush.Exception, TaskScheduler.Default);
+    }
 
     /// <summary>Ends it now.</summary>
     public void Abort(string why) => context.Abort(new ConnectionAbortedException(why));

@@ -225,11 +225,11 @@ internal sealed class RequestBody : HttpContent
         // A body cut short must not look complete, and the connection is of no further use.
         if (close || !whole)
         {
-            connection.Dispose();
+            await connection.DisposeAsync();
         }
     }
 
-    private async Task PassAsync(Stream stream, ReadOnlyMemory<byte> buffer, CancellationToken cancel)
+    private static async Task PassAsync(Stream stream, ReadOnlyMemory<byte> buffer, CancellationToken cancel)
     {
         // SocketsHttpHandler collects small writes; a client that streams slowly would wait for a full buffer.
         await stream.WriteAsync(buffer, cancel);
@@ -296,7 +296,7 @@ internal sealed class RequestBody : HttpContent
                 if (!body._detached)
                 {
                     Passed += buffer.Length;
-                    body._writing = pass = body.PassAsync(stream, buffer, cancellationToken);
+                    body._writing = pass = PassAsync(stream, buffer, cancellationToken);
                 }
             }
 

@@ -221,20 +221,19 @@ internal sealed class RequestForwarder(
             return (AttemptEnd.Answered, default);
         }
 
-        if (context.RequestAborted.IsCancellationRequested && !headTimedOut)
+        bool started = context.Response.HasStarted;
+        bool clientLeft = started
+            ? !exchange.InstanceBrokeOff && error != ForwarderError.ResponseBodyDestination
+            : context.RequestAborted.IsCancellationRequested && !headTimedOut;
+        if (clientLeft)
         {
             return (AttemptEnd.ClientGone, default);
         }
 
         Reason reason = Reasons(exception, error, headTimedOut, out bool unsent);
-        if (!context.Response.HasStarted)
-        {
-            return (AttemptEnd.Failed, new AttemptFailure(reason, unsent));
-        }
-
-        return error == ForwarderError.ResponseBodyClient
-            ? (AttemptEnd.ClientGone, default)
-            : (AttemptEnd.BrokenOff, new AttemptFailure(reason, false));
+        return started
+            ? (AttemptEnd.BrokenOff, new AttemptFailure(reason, false))
+            : (AttemptEnd.Failed, new AttemptFailure(reason, unsent));
     }
 
     private static Reason Reasons(Exception? exception, ForwarderError error, bool headTimedOut, out bool unsent)
@@ -253,15 +252,18 @@ internal sealed class RequestForwarder(
             }
         }
 
-        if (headTimedOut || error is ForwarderError.RequestTimedOut or ForwarderError.ResponseBodyCanceled)
-        {
-            return Reason.TimeoutResponse;
-        }
-
+        // YARP blames a timeout on the side that was silent: as an error of that side with a cancellation in it.
+        bool silent = headTimedOut || error is ForwarderError.RequestTimedOut or ForwarderError.ResponseBodyCanceled
+            || Find<OperationCanceledException>(exception) is not null;
         if (error == ForwarderError.RequestBodyClient)
         {
-            BadHttpRequestException? bad = Find<BadHttpRequestException>(exception);
-            return Reason.Refused(bad?.StatusCode ?? StatusCodes.Status400BadRequest);
+            int status = Find<BadHttpRequestException>(exception)?.StatusCode ?? StatusCodes.Status400BadRequest;
+            return Reason.Refused(silent ? StatusCodes.Status408RequestTimeout : status);
+        }
+
+        if (silent)
+        {
+            return Reason.TimeoutResponse;
         }
 
         if (error == ForwarderError.ResponseHeaders)

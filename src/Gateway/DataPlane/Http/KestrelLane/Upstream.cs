@@ -59,7 +59,6 @@ internal sealed class Upstream : IDisposable
             PooledConnectionIdleTimeout = IdleMax,
             PooledConnectionLifetime = LifetimeMax,
             EnableMultipleHttp2Connections = true,
-            MaxResponseHeadersLength = 256, // KiB
             MaxResponseDrainSize = 64 * 1024,
             UseProxy = false,
             UseCookies = false,
