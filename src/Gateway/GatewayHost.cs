@@ -201,7 +201,10 @@ public sealed class GatewayHost : IAsyncDisposable
         }
 
         parts.Control = new ControlLoop(
-            SettingsOf(_options), parts.Clusters, parts.Listeners, parts.Http, _metrics, _clock, LogOf("Control"));
+            SettingsOf(_options), parts.Clusters, parts.Listeners, parts.Http, _metrics, _clock, LogOf("Control"))
+        {
+            Elsewhere = () => parts.Embedded?.Problems ?? [],
+        };
         await StartAdminAsync(parts, cancel);
         GatewayGauges.Register(_metrics, parts.Control, parts.Clusters, parts.Listeners, parts.Http, parts.Tcp, _clock);
         _metrics.AnnounceZeros();

@@ -71,6 +71,9 @@ internal sealed class ControlLoop : IAsyncDisposable
         _problems = new ProblemBook(clock, log);
     }
 
+    /// <summary>What is wrong elsewhere at the moment, the embedded catalog's journal for example. Set before <see cref="Start"/>.</summary>
+    public Func<IEnumerable<Problem>> Elsewhere { get; init; } = () => [];
+
     /// <summary>The plan in force.</summary>
     public ControlState State => _state;
 
@@ -341,7 +344,7 @@ internal sealed class ControlLoop : IAsyncDisposable
     }
 
     private IEnumerable<Problem> CurrentProblems() =>
-        [.. _state.Plan.Problems, .. _listeners.Problems, .. Sources.SelectMany(s => (IEnumerable<Problem>)s.Status.Problems)];
+        [.. _state.Plan.Problems, .. _listeners.Problems, .. Sources.SelectMany(s => (IEnumerable<Problem>)s.Status.Problems), .. Elsewhere()];
 
     private static string Shorten(string text)
     {

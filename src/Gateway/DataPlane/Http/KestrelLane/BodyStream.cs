@@ -1,6 +1,7 @@
 namespace Gateway.DataPlane.Http.KestrelLane;
 
 /// <summary>What every body of ours has in common: asynchronous, forward only.</summary>
+#pragma warning disable CA1844 // the memory-based twins are what the two bodies override; these lead there
 internal abstract class BodyStream : Stream
 {
     public override bool CanRead => false;

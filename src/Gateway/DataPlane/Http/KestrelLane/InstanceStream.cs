@@ -104,7 +104,10 @@ internal sealed class InstanceStream(Socket socket, bool isHttp1) : Stream
 
         try
         {
-            await _inner.ReadAsync(Memory<byte>.Empty);
+            // Nothing is read: a read of no bytes ends when there is something to read.
+#pragma warning disable CA2022
+            _ = await _inner.ReadAsync(Memory<byte>.Empty);
+#pragma warning restore CA2022
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException)
         {

@@ -225,7 +225,9 @@ internal sealed class RequestBody : HttpContent
         // A body cut short must not look complete, and the connection is of no further use.
         if (close || !whole)
         {
+#pragma warning disable VSTHRD103 // closing a socket does not block, and nothing is left to flush
             connection.Dispose();
+#pragma warning restore VSTHRD103
         }
     }
 

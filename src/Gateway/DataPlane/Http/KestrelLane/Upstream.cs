@@ -59,7 +59,9 @@ internal sealed class Upstream : IDisposable
             PooledConnectionIdleTimeout = IdleMax,
             PooledConnectionLifetime = LifetimeMax,
             EnableMultipleHttp2Connections = true,
-            MaxResponseHeadersLength = 256, // KiB
+#pragma warning disable CA2262 // KiB is what is meant: a quarter of a MiB of response head
+            MaxResponseHeadersLength = 256,
+#pragma warning restore CA2262
             MaxResponseDrainSize = 64 * 1024,
             UseProxy = false,
             UseCookies = false,
