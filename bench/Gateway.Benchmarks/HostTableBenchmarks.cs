@@ -29,7 +29,8 @@ public class HostTableBenchmarks
     [GlobalSetup]
     public void Build()
     {
-        string[] names = [.. Enumerable.Range(0, Hosts).Select(i => string.Create(CultureInfo.InvariantCulture, $"service-{i}.example.com"))];
+        string[] names = [.. Enumerable.Range(0, Hosts).Select(i =>
+            string.Create(CultureInfo.InvariantCulture, $"service-{i}.example.com"))];
         IEnumerable<(string, string, string)> routes = names.Select(name => (name, "/", name));
         _table = new HostTable<string>(Wildcard ? routes.Append(("*.wild.example.com", "/", "wild")) : routes);
         Random random = new(1);

@@ -10,7 +10,8 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace Gateway.DataPlane.Http.KestrelLane;
 
-/// <summary>One request and its answer: what was decided, tried, counted. Kestrel keeps it with the connection and uses it again.</summary>
+/// <summary>One request and its answer: what was decided, tried, counted. Kestrel keeps it with the connection and uses it
+/// again.</summary>
 internal sealed class Exchange
 {
     /// <summary>Where an <see cref="HttpRequestMessage"/> carries its exchange.</summary>
@@ -90,12 +91,13 @@ internal sealed class Exchange
     /// <summary>Timestamp of the response's head, 0 before.</summary>
     public long HeadAt { get; set; }
 
-    /// <summary>The answer has been copied to its end. What becomes of the rest of the request's body changes it no more.</summary>
+    /// <summary>The answer has been copied to its end. What becomes of the rest of the request's body changes it no
+    /// more.</summary>
     public bool AnswerComplete { get; set; }
 
     /// <summary>
-    /// Reading the answer failed while the client was still there. Asked at that moment, because YARP then breaks off the client's
-    /// connection, and afterwards it looks as if the client had left.
+    /// Reading the answer failed while the client was still there. Asked at that moment, because YARP then breaks off the
+    /// client's connection, and afterwards it looks as if the client had left.
     /// </summary>
     public bool InstanceBrokeOff { get; private set; }
 

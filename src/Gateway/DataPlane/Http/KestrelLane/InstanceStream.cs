@@ -89,7 +89,7 @@ internal sealed class InstanceStream(Socket socket, bool isHttp1) : Stream
     public async Task AnswerBeginsAsync()
     {
         // Stored before looking: a read that ends in between sees it.
-        TaskCompletionSource begins = _answerBegins = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource begins = _answerBegins = new(TaskCreationOptions.RunContinuationsAsynchronously);
         bool reading = _reading;
         if (!_unanswered || _ended)
         {

@@ -57,7 +57,9 @@ internal sealed class RefusalWatch(RequestRecords records, TimeProvider clock, I
             // Started here, because Kestrel clears the headers once more before it sends them itself. The body goes past Kestrel,
             // which may not have a stream for it yet; it is framed by the length, and Kestrel closes the connection right after.
             FailureLanguage language = FailureBody.Choose(request?.Headers.ContentType, request?.Headers.Accept.ToString());
-            byte[] body = connection.IsHttp2 || request?.Method == HttpMethods.Head ? [] : FailureBody.Render(language, reason, id);
+            byte[] body = connection.IsHttp2 || request?.Method == HttpMethods.Head
+                ? []
+                : FailureBody.Render(language, reason, id);
             response.StatusCode = reason.Status;
             FailureWriter.Head(response.Headers, reason, id, FailureBody.ContentType(language));
             response.Headers.ContentLength = body.Length;

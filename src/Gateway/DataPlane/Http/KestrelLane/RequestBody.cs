@@ -22,7 +22,8 @@ internal sealed class BodyHandler(HttpMessageInvoker sockets) : HttpMessageHandl
         return sockets.SendAsync(request, cancellationToken);
     }
 
-    private async Task<HttpResponseMessage> SendBodyAsync(HttpRequestMessage request, HttpContent content, CancellationToken cancel)
+    private async Task<HttpResponseMessage> SendBodyAsync(
+        HttpRequestMessage request, HttpContent content, CancellationToken cancel)
     {
         Exchange exchange = request.Options.TryGetValue(Exchange.Key, out Exchange? found)
             ? found
@@ -124,7 +125,8 @@ internal sealed class RequestBody : HttpContent
     protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) =>
         SerializeToStreamAsync(stream, context, CancellationToken.None);
 
-    protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+    protected override async Task SerializeToStreamAsync(
+        Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
         // 1. Copy. Small bodies that arrived with their head are through at once.
         Feed feed = new(this, stream);

@@ -26,8 +26,8 @@ internal enum AttemptEnd
 }
 
 /// <summary>
-/// One request: chooses, tries, retries, answers. In: an exchange that has just begun; out: an exchange whose client has an answer
-/// from an instance, a failure of ours, or has left. What it decides with works on plain values and stands one folder up.
+/// One request: chooses, tries, retries, answers. In: an exchange that has just begun; out: an exchange whose client has an
+/// answer from an instance, a failure of ours, or has left. What it decides with works on plain values and stands one folder up.
 /// </summary>
 internal sealed class RequestForwarder(
     IHttpForwarder forwarder, Upstream upstream, GatewayMetrics metrics, TimeProvider clock, string loopId, ILogger logger)
@@ -181,7 +181,8 @@ internal sealed class RequestForwarder(
                 return (AttemptEnd.Answered, default);
             }
 
-            (AttemptEnd end, AttemptFailure failure) = Judge(exchange, error, context.Features.Get<IForwarderErrorFeature>()?.Exception);
+            Exception? exception = context.Features.Get<IForwarderErrorFeature>()?.Exception;
+            (AttemptEnd end, AttemptFailure failure) = Judge(exchange, error, exception);
             context.Features.Set<IForwarderErrorFeature>(null);
             if (end is AttemptEnd.Failed or AttemptEnd.BrokenOff && failure.Reason != Reason.BadRequest)
             {
@@ -212,7 +213,7 @@ internal sealed class RequestForwarder(
         if (exchange.IsTunnel)
         {
             return error == ForwarderError.UpgradeActivityTimeout
-                ? (AttemptEnd.BrokenOff, new AttemptFailure(Reason.TimeoutResponse.Saying("The tunnel was silent for too long."), false))
+                ? (AttemptEnd.BrokenOff, new AttemptFailure(Reason.TimeoutResponse, false))
                 : (AttemptEnd.Answered, default);
         }
 
