@@ -153,12 +153,13 @@ internal sealed class Exchange
     }
 
     /// <summary>
-    /// Makes the response close its connection where the gateway drains or the port is closed. Called when a head is written, so
+    /// Makes the response close its connection where the gateway drains or the port is closed or about to. Called when a head is written, so
     /// that requests in flight at that moment get it too. On HTTP/2 the header would do nothing; GOAWAY does.
     /// </summary>
     public void CloseIfDraining()
     {
-        if (!_application.Draining && !Listener.Closing)
+        // A lingering port closes within seconds: clients that are told now leave without ever meeting a closed connection.
+        if (!_application.Draining && !Listener.Closing && !Listener.Plan.Lingering)
         {
             return;
         }

@@ -49,6 +49,14 @@ internal sealed class RequestForwarder(
             return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("CONNECT is for forward proxies; this is none."));
         }
 
+        // RFC 9112 §6.1: a message with both framings may be an attempt at smuggling. Kestrel would go on with the chunks and keep
+        // the length under another name; whoever stands in front of us may have believed the length.
+        if (request.Headers.TransferEncoding.Count > 0 && request.Headers.ContainsKey("X-Content-Length"))
+        {
+            context.Response.Headers.Connection = "close";
+            return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("Content-Length and Transfer-Encoding exclude each other."));
+        }
+
         if (!RequestTarget.TryPathAndQuery(exchange.RawTarget, out string pathAndQuery))
         {
             return exchange.RawTarget == "*" && request.Method == HttpMethods.Options
@@ -64,7 +72,8 @@ internal sealed class RequestForwarder(
             : fallback(exchange.Listener.Plan.Cluster);
         if (exchange.Target is not { } target)
         {
-            return FailureWriter.WriteAsync(exchange, Reason.NoRoute);
+            // On a connection that outlived its port the service is gone, not the page: a 404 would be believed and cached.
+            return FailureWriter.WriteAsync(exchange, exchange.Listener.Closing ? Reason.NoInstance : Reason.NoRoute);
         }
 
         exchange.Cluster = target.Cluster.Plan;

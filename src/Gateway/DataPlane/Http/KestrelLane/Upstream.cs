@@ -109,6 +109,7 @@ internal sealed class Upstream : IDisposable
             }
 
             attempt.ConnectionMade();
+            attempt.Destination.Health.ConnectSucceeded();
             return new InstanceStream(socket, context.InitialRequestMessage.Version.Major < 2);
         }
         catch (OperationCanceledException) when (timeout.IsCancellationRequested && !cancel.IsCancellationRequested)
