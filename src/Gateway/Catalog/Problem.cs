@@ -1,3 +1,6 @@
+using System.Globalization;
+using System.Text;
+
 namespace Gateway.Catalog;
 
 /// <summary>
@@ -33,18 +36,39 @@ public sealed record Problem
         List<string> where = [];
         if (Service is not null)
         {
-            where.Add($"service '{Service}'");
+            where.Add($"service '{Shorten(Service)}'");
         }
 
         if (Instance is not null)
         {
-            where.Add($"instance '{Instance}'");
+            where.Add($"instance '{Shorten(Instance)}'");
         }
 
         where.Add(Value is null ? Place : $"{Place} '{Shorten(Value)}'");
         string what = Allowed is null ? Code : $"{Code}: allowed is {Allowed}";
-        return $"{string.Join(", ", where)}: {what}; {Now}";
+        return OneLine($"{string.Join(", ", where)}: {what}; {Now}");
     }
+
+    // Names and tags come from anybody who may register: they must neither forge a line of a log nor paint a terminal.
+    private static string OneLine(string text)
+    {
+        if (!text.Any(IsUnprintable))
+        {
+            return text;
+        }
+
+        StringBuilder line = new(text.Length + 16);
+        foreach (char c in text)
+        {
+            _ = IsUnprintable(c) ? line.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}") : line.Append(c);
+        }
+
+        return line.ToString();
+    }
+
+    private static bool IsUnprintable(char c) =>
+        char.IsControl(c) || char.GetUnicodeCategory(c) is UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator
+            or UnicodeCategory.Format;
 
     private static string Shorten(string value) => value.Length <= 200 ? value : $"{value[..200]}… ({value.Length} characters)";
 }

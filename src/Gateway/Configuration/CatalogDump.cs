@@ -59,10 +59,35 @@ internal sealed class DumpPlaces
             return new Place(_path);
         }
 
-        YamlScalar? value = problem.Instance is null || string.IsNullOrWhiteSpace(problem.Value)
-            ? null
-            : Scalars(map).FirstOrDefault(s => s.Text.Trim() == problem.Value.Trim());
-        return value?.Place ?? map.Place;
+        return (problem.Instance is null ? null : Part(map, problem)) ?? map.Place;
+    }
+
+    // What of a registration the problem is about. A tag is shown in its one spelling, so blanks and case do not count.
+    private static Place? Part(YamlMap map, Problem problem)
+    {
+        if (problem.Place.StartsWith("meta ", StringComparison.Ordinal))
+        {
+            return Field(map, "meta") is YamlMap meta
+                ? meta.Entries.Find(e => e.Key == problem.Place["meta ".Length..])?.Value.Place
+                : null;
+        }
+
+        YamlNode? field = problem.Place switch
+        {
+            "port" or "address" => Field(map, problem.Place),
+            "service id" => Field(map, "id"),
+            _ => null,
+        };
+        if (field is not null)
+        {
+            return field.Place;
+        }
+
+        string value = problem.Value?.Trim() ?? "";
+        YamlScalar[] tags = [.. Scalars(Field(map, "tags") ?? new YamlList(map.Place))];
+        return problem.Place != "tag" || value.Length == 0 ? null
+            : (Array.Find(tags, t => t.Text.Trim() == value)
+                ?? Array.Find(tags, t => t.Text.Trim().Equals(value, StringComparison.OrdinalIgnoreCase)))?.Place;
     }
 
     private static IEnumerable<YamlScalar> Scalars(YamlNode node) => node switch
@@ -74,10 +99,14 @@ internal sealed class DumpPlaces
     };
 
     // Consul's spelling of keys varies: ID, id, Name, name.
+    private static YamlNode? Field(YamlMap map, string key) =>
+        map.Entries.Find(e => e.Key.Equals(key, StringComparison.OrdinalIgnoreCase))?.Value;
+
     private static string? Text(YamlMap map, string key) =>
-        map.Entries.Find(e => e.Key.Equals(key, StringComparison.OrdinalIgnoreCase))?.Value is YamlScalar { IsNull: false } scalar
-            ? scalar.Text
-            : null;
+        Field(map, key) is YamlScalar { IsNull: false, Text.Length: > 0 } scalar ? scalar.Text : null;
+
+    // Registrations say name, what Consul answers says service.
+    private static string? Name(YamlMap map) => Text(map, "name") ?? Text(map, "service");
 
     private List<(string Service, string Id, string? Node, YamlMap Map)> Registrations()
     {
@@ -88,8 +117,8 @@ internal sealed class DumpPlaces
             return
             [
                 .. (list?.Items ?? []).OfType<YamlMap>()
-                    .Where(m => Text(m, "name") is not null)
-                    .Select(m => (Text(m, "name")!, Text(m, "id") ?? Text(m, "name")!, Text(m, "node"), m)),
+                    .Where(m => Name(m) is not null)
+                    .Select(m => (Name(m)!, Text(m, "id") ?? Name(m)!, Text(m, "node"), m)),
             ];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

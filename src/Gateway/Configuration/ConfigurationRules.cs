@@ -1,4 +1,5 @@
 using System.Net;
+using Gateway.Planning;
 
 namespace Gateway.Configuration;
 
@@ -114,7 +115,7 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
 
             if (at >= 0 && !environments.Exists(e => e.Name == environment))
             {
-                string nearest = NearestName.Of(environment, environments.Select(e => e.Name)) ?? "none";
+                string nearest = EditDistance.Closest(environment, environments.Select(e => e.Name)) ?? "none";
                 diagnostics.Error(
                     service.Place,
                     $"services: '{service.Name}': unknown environment '{environment}'; the nearest is '{nearest}'");

@@ -115,7 +115,7 @@ internal sealed class Overlay(YamlMap root, DiagnosticList diagnostics)
     }
 
     private static string Nearest(string name) =>
-        NearestName.Of(
+        EditDistance.Closest(
             name,
             Schema.ScalarPaths.Select(p => Prefix + p.Replace(".", "__", StringComparison.Ordinal).ToUpperInvariant()))!;
 

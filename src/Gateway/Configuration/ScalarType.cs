@@ -184,7 +184,7 @@ internal static class ScalarTypes
                 return Parsed.Bad($"'{s.Text}' is not built yet; allowed is {form}");
             }
 
-            string? nearest = NearestName.Of(s.Text, built.Concat(notBuilt));
+            string? nearest = EditDistance.Closest(s.Text, built.Concat(notBuilt));
             return Parsed.Bad($"{Show(s)} is not one of the values here; allowed is {form}, the nearest is '{nearest}'");
         });
     }

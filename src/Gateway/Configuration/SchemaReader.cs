@@ -1,4 +1,5 @@
 using Gateway.Catalog;
+using Gateway.Planning;
 
 namespace Gateway.Configuration;
 
@@ -297,8 +298,9 @@ internal sealed class SchemaReader(DiagnosticList diagnostics, string folder)
     private void UnknownKey(string path, string key, Place place, IEnumerable<string> siblings)
     {
         string where = path.Length == 0 ? "" : $" in '{path}'";
-        string nearest = NearestName.Of(key, siblings)!;
-        if (NearestName.Distance(key, nearest) > Math.Max(1, key.Length / 3))
+        string nearest = EditDistance.Closest(key, siblings)!;
+        int near = Math.Max(1, key.Length / 3);
+        if (EditDistance.Between(key, nearest, near) > near)
         {
             // A key that is right but indented wrongly is found elsewhere; that helps more than the nearest of its neighbors.
             nearest = Schema.KeyPaths.FirstOrDefault(p => p == key || p.EndsWith("." + key, StringComparison.Ordinal)) ?? nearest;

@@ -114,6 +114,6 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
             .Where(k => k.StartsWith(begin, StringComparison.Ordinal))
             .Select(k => k[begin.Length..].Split('.')[0])
             .Distinct(StringComparer.Ordinal);
-        return !key.Contains('.') && NearestName.Of(key, siblings) is { } near ? begin + near : NearestName.Of(begin + key, SettingGrammar.Keys);
+        return !key.Contains('.') && EditDistance.Closest(key, siblings) is { } near ? begin + near : EditDistance.Closest(begin + key, SettingGrammar.Keys);
     }
 }

@@ -66,5 +66,14 @@ internal static class EditDistance
         return nearest;
     }
 
+    /// <summary>
+    /// The candidate with the fewest typing errors, however many: exactly the word before another case, then the first one; null
+    /// without any. Long words are compared by their beginning.
+    /// </summary>
+    public static string? Closest(string word, IEnumerable<string> candidates) =>
+        candidates.MinBy(c => (Between(Beginning(word), Beginning(c), LengthMax) * 2) + (word == c ? 0 : 1));
+
+    private static ReadOnlySpan<char> Beginning(string word) => word.AsSpan(0, Math.Min(word.Length, LengthMax));
+
     private static bool Same(char a, char b) => a == b || char.ToLowerInvariant(a) == char.ToLowerInvariant(b);
 }

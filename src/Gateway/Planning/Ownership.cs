@@ -93,26 +93,28 @@ internal sealed class Ownership
         .OrderBy(c => c.Route!.Host, StringComparer.Ordinal)
         .ThenBy(c => c.Route!.PathPrefix, StringComparer.Ordinal);
 
-    /// <summary>What to tell the loser. It names the owner, not the reason, so it stays the same from plan to plan.</summary>
+    /// <summary>What to tell the loser: whose it is, and why. Stays the same from plan to plan while both services do.</summary>
     public Problem Refusal(Claim claim)
     {
         string environment = $"{claim.By.Service}@{claim.By.Clusters[claim.Cluster].Environment}";
         string owner;
         string wanted;
-        string? own = null;
+        Claim? holder;
         if (claim.Listener is { } listener)
         {
             int port = listener.Key.Port;
             wanted = string.Create(CultureInfo.InvariantCulture, $"port {port}");
-            owner = _reserved[port] ?? OwnerName(_granted[port]!);
-            own = _granted[port]?.By == claim.By && _granted[port]!.Environment == claim.Environment ? _granted[port]!.Tag : null;
+            holder = _reserved[port] is null ? _granted[port] : null;
+            owner = holder is null ? $"{_reserved[port]} (Gateway's own ports always win)" : OwnerName(holder);
         }
         else
         {
             wanted = $"host {claim.Route!.Host}{(claim.Route.PathPrefix == "/" ? "" : claim.Route.PathPrefix)}";
-            owner = OwnerName(_hosts[(claim.Route.Host, claim.Route.PathPrefix)]);
+            holder = _hosts[(claim.Route.Host, claim.Route.PathPrefix)];
+            owner = OwnerName(holder);
         }
 
+        bool own = holder?.By == claim.By && holder.Environment == claim.Environment;
         return new Problem
         {
             Code = claim.Listener is null ? ProblemCodes.HostTaken : ProblemCodes.PortTaken,
@@ -121,13 +123,28 @@ internal sealed class Ownership
             Place = "tag",
             Value = claim.Tag,
             Allowed = claim.Listener is null ? "a host and path that nobody else has" : "a port that nobody else has",
-            Now = own is null
-                ? $"{environment} is not reachable there: {wanted} belongs to {owner}; choose another, or take it from its owner first"
-                : $"tag ignored for {environment}: {wanted} has its own tag {own}; keep one of the two",
+            Now = own
+                ? $"tag ignored for {environment}: {wanted} has its own tag {holder!.Tag}; keep one of the two"
+                : $"{environment} is not reachable there: {wanted} belongs to {owner}{(holder is null ? "" : $", {Reason(claim, holder)}")}; "
+                    + "choose another, or take it from its owner first",
         };
     }
 
-    private static string OwnerName(Claim owner) => $"{owner.By.Service}@{owner.By.Clusters[owner.Cluster].Environment}";
+    // Told by what the two are, not by who held it in the plan before: the winner of the first plan is the present owner of the
+    // second, and the same fact must not be a new problem.
+    private static string Reason(Claim loser, Claim holder)
+    {
+        int younger = loser.By.Seniority.CompareTo(holder.By.Seniority);
+        return loser.By == holder.By && holder.Environment < loser.Environment ? "the first of its environments in the file"
+            : younger > 0 ? loser.By.Seniority == ulong.MaxValue
+                ? "whose CreateIndex is known" : "which was registered first (lower CreateIndex)"
+            : younger == 0 && string.CompareOrdinal(loser.By.Service, holder.By.Service) > 0 ? "which comes first by name (neither is older)"
+            : "which has it already and still asks for it";
+    }
+
+    // An environment's port opens, and counts, also before it has an instance; whoever wonders must be told.
+    private static string OwnerName(Claim owner) =>
+        $"{owner.By.Service}@{owner.By.Clusters[owner.Cluster].Environment}{(owner.Populated ? "" : " (no instance there yet)")}";
 
     private static bool Beats(Claim claim, Claim holder, int rank, int holderRank)
     {
@@ -154,6 +171,20 @@ internal sealed class Ownership
             : 0;
     }
 
-    private int HostRank(Claim claim) =>
-        _presentHosts.GetValueOrDefault((claim.Route!.Host, claim.Route.PathPrefix)) == claim.Route.Cluster ? 0 : 1;
+    // A host's owner is known by its cluster only, and a service that is split by port, or no more, is still the same service.
+    private int HostRank(Claim claim)
+    {
+        string? present = _presentHosts.GetValueOrDefault((claim.Route!.Host, claim.Route.PathPrefix));
+        return present is null || !IsOf(claim.By.Service, present) ? 3
+            : !IsOf($"{claim.By.Service}@{claim.By.Clusters[claim.Cluster].Environment}", present, ':') ? 2
+            : present != claim.Route.Cluster ? 1
+            : 0;
+    }
+
+    // SERVICE@ENV or SERVICE@ENV:PORT, and no environment has an @ or : in its name, but a service may.
+    private static bool IsOf(string service, string cluster) =>
+        cluster.LastIndexOf('@') == service.Length && cluster.StartsWith(service, StringComparison.Ordinal);
+
+    private static bool IsOf(string whole, string cluster, char end) =>
+        cluster.StartsWith(whole, StringComparison.Ordinal) && (cluster.Length == whole.Length || cluster[whole.Length] == end);
 }

@@ -158,6 +158,68 @@ public sealed class ConfigurationCheckTests : IDisposable
         Assert.Equal("1 error; the catalog was not planned, because the configuration has errors", refused.Lines[^1]);
     }
 
+    [Theory]
+    [InlineData("port", "0", "6:11")]
+    [InlineData("address", "::", "5:14")]
+    [InlineData("service id", "w1:udp", "3:9")]
+    [InlineData("meta gateway_weight", "0", "8:29")]
+    [InlineData("tag", "Internal-Listen-HTTP-03000", "7:12")]
+    [InlineData("tag", "internal-listen-http-03000", "7:12")]
+    [InlineData("tags", null, "2:5")]
+    public void A_problem_stands_at_the_field_it_speaks_of_and_not_at_another_that_says_the_same(string field, string? value, string at)
+    {
+        string path = Write("dump.yaml", """
+            services:
+              - service: web
+                id: "w1:udp"
+                createIndex: 0
+                address: "::"
+                port: 0
+                tags: ["  Internal-Listen-HTTP-03000 ", "0", "port"]
+                meta: { gateway_weight: "0", other: "0" }
+            """);
+        Instance instance = new() { Service = "web", Node = "file", ServiceId = "w1:udp", Address = "::", Port = 0 };
+        Problem problem = new() { Code = "c", Service = "web", Instance = "file/w1:udp", Place = field, Value = value, Now = "n" };
+        Assert.Equal($"{path}:{at}", new DumpPlaces(path, new CatalogDump { Instances = [instance] }).Of(problem).ToString());
+    }
+
+    [Fact]
+    public void A_port_of_gateways_own_is_a_conflict()
+    {
+        Instance instance = new()
+        {
+            Service = "orders",
+            Node = "n1",
+            ServiceId = "o",
+            Address = "10.0.0.1",
+            Port = 1,
+            Tags = ["internal-listen-http-9900"],
+        };
+        CheckReport report = Run(
+            Write("g.yaml", ""), Write("dump.yaml", "services: []"), _ => new CatalogDump { Instances = [instance] });
+        Assert.Equal(1, report.ExitCode);
+        Assert.Contains("port 9900 belongs to admin", report.Lines[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_tag_cannot_forge_a_line()
+    {
+        Instance instance = new()
+        {
+            Service = "orders",
+            Node = "n1",
+            ServiceId = "o",
+            Address = "10.0.0.1",
+            Port = 1,
+            Tags = ["internal-listen-http-3000", "internal-listen-http-\u001b[31m\nforged.yaml:1:1: error: x"],
+        };
+        CheckReport report = Run(
+            Write("g.yaml", ""), Write("dump.yaml", "services: []"), _ => new CatalogDump { Instances = [instance] });
+        Assert.DoesNotContain('\n', report.Lines[0]);
+        Assert.DoesNotContain('\u001b', report.Lines[0]);
+        Assert.Contains("\\u001b[31m\\u000aforged", report.Lines[0], StringComparison.Ordinal);
+    }
+
     private CheckReport Check(string yaml) => Run(Write("g.yaml", yaml), null, _ => new CatalogDump());
 
     private static CheckReport Run(string config, string? catalog, ReadCatalogDump read) =>

@@ -23,6 +23,16 @@ public sealed class EditDistanceTests
     }
 
     [Fact]
+    public void The_closest_is_found_without_case_and_the_first_of_equals_wins()
+    {
+        Assert.Equal("tokenFile", EditDistance.Closest("tokenfile", ["address", "tokenFile"]));
+        Assert.Equal("ab", EditDistance.Closest("aa", ["ab", "ac"]));
+        Assert.Equal("File", EditDistance.Closest("File", ["file", "File"]));
+        Assert.Equal("b", EditDistance.Closest(new string('x', 100_000), ["b"]));
+        Assert.Null(EditDistance.Closest("x", []));
+    }
+
+    [Fact]
     public void Very_long_words_are_far_from_everything() =>
         Assert.Equal(3, EditDistance.Between(new string('x', 100_000), new string('x', 100_000), 2));
 }

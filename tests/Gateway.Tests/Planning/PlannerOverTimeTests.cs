@@ -46,6 +46,22 @@ public sealed class PlannerOverTimeTests
     }
 
     [Fact]
+    public void A_host_stays_with_its_owner_when_that_is_split_by_port()
+    {
+        Instance one = App with { Tags = ["production", "internal-listen-http-3000", "internal-listen-http-3010", "external-host-app.example.com"] };
+        Instance older = App with { Service = "older", ServiceId = "older-1", CreateIndex = 1, Tags = ["production", "external-host-app.example.com"] };
+        Next([one with { ServiceId = "h:app:3000" }, one with { ServiceId = "odd" }]);
+        Assert.Contains(_plan.Routes, r => r is { Host: "app.example.com", Cluster: "app@production" });
+
+        Next([one with { ServiceId = "h:app:3000" }, one with { ServiceId = "h:app:3010" }, older]);
+        Assert.Contains(_plan.Routes, r => r is { Host: "app.example.com", Cluster: "app@production:3000" });
+
+        Next([one with { ServiceId = "h:app:3000" }, one with { ServiceId = "odd" }, older]);
+        Assert.Contains(_plan.Routes, r => r is { Host: "app.example.com", Cluster: "app@production" });
+        Assert.Contains("belongs to app@production, which has it already", Assert.Single(_plan.Problems, p => p.Code == "host-taken").Now, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void An_older_newcomer_waits_until_the_present_owner_gives_up()
     {
         Instance older = App with { Service = "older", ServiceId = "older-1", CreateIndex = 1 };

@@ -23,6 +23,10 @@ internal sealed class CatalogWatch(WatchContext context, Func<string, IReadOnlyC
 
     private Dictionary<string, List<string>>? _known;
 
+    // Followed services, and since when those are untagged that still are.
+    private HashSet<string> _followed = [];
+    private readonly Dictionary<string, long> _untagged = new(StringComparer.Ordinal);
+
     /// <summary>Called with every good answer, changed or not.</summary>
     public required Action<RoutedServices> Listed { get; init; }
 
@@ -133,7 +137,17 @@ internal sealed class CatalogWatch(WatchContext context, Func<string, IReadOnlyC
     {
         Dictionary<string, List<string>> before = _known ?? [];
         _known = next;
-        string[] names = [.. next.Where(s => routed(s.Key, s.Value)).Select(s => s.Key).Order(StringComparer.Ordinal)];
+        string[] names =
+        [
+            .. next.Where(s => routed(s.Key, s.Value) ? Tagged(s.Key) : WasJustTagged(s.Key))
+                .Select(s => s.Key).Order(StringComparer.Ordinal),
+        ];
+        _followed = new HashSet<string>(names, StringComparer.Ordinal);
+        foreach (string gone in _untagged.Keys.Where(n => !_followed.Contains(n)))
+        {
+            _untagged.Remove(gone);
+        }
+
         string[] changed =
         [
             .. names.Where(n => !before.TryGetValue(n, out List<string>? tags) || !tags.SequenceEqual(next[n], StringComparer.Ordinal)),
@@ -147,6 +161,26 @@ internal sealed class CatalogWatch(WatchContext context, Func<string, IReadOnlyC
         context.Known.Route(names);
         context.Problems.Retain(names);
         Listed(new RoutedServices(names, next.Count, changed, index, certain));
+    }
+
+    private bool Tagged(string name)
+    {
+        _untagged.Remove(name);
+        return true;
+    }
+
+    /// <summary>
+    /// A service that only lost its tags is still there, and its port answers for its grace: without facts it could not.
+    /// </summary>
+    private bool WasJustTagged(string name)
+    {
+        if (!_followed.Contains(name))
+        {
+            return false;
+        }
+
+        _untagged.TryAdd(name, context.Time.GetTimestamp());
+        return context.Time.GetElapsedTime(_untagged[name]) < context.Timing.UntaggedKept;
     }
 
     /// <summary>Consul gives tags in any order; nobody can be called nothing.</summary>

@@ -13,8 +13,8 @@ internal sealed class KnownCatalog(WatchTiming timing, TimeProvider time)
     private readonly Lock _gate = new();
     private readonly Pulse _changed = new();
 
-    // Services of which no read has succeeded yet; they hold back the first report, for a while.
-    private readonly HashSet<string> _awaited = new(StringComparer.Ordinal);
+    // Services of which no read has succeeded yet, with the time they were listed; they hold back the first report, for a while.
+    private readonly Dictionary<string, long> _awaited = new(StringComparer.Ordinal);
     private HashSet<string>? _routed;
     private volatile bool _hasReported;
     private ImmutableSortedDictionary<string, Service> _services = CatalogSnapshot.EmptyServices;
@@ -22,14 +22,21 @@ internal sealed class KnownCatalog(WatchTiming timing, TimeProvider time)
     /// <summary>Whether the first snapshot was reported.</summary>
     public bool HasReported => _hasReported;
 
-    /// <summary>Routed services that could not be read yet.</summary>
+    /// <summary>
+    /// Routed services that could not be read for so long that somebody should know; a new one is nobody's problem for the
+    /// milliseconds until its first read.
+    /// </summary>
     public IReadOnlyList<string> Awaited
     {
         get
         {
             lock (_gate)
             {
-                return [.. _awaited.Order(StringComparer.Ordinal)];
+                return
+                [
+                    .. _awaited.Where(a => time.GetElapsedTime(a.Value) >= timing.FirstReport)
+                        .Select(a => a.Key).Order(StringComparer.Ordinal),
+                ];
             }
         }
     }
@@ -55,8 +62,19 @@ internal sealed class KnownCatalog(WatchTiming timing, TimeProvider time)
         lock (_gate)
         {
             HashSet<string> routed = new(names, StringComparer.Ordinal);
-            _awaited.UnionWith(_routed is null ? routed : routed.Except(_routed, StringComparer.Ordinal));
-            _awaited.IntersectWith(routed);
+            foreach (string name in routed)
+            {
+                if (_routed is null || !_routed.Contains(name))
+                {
+                    _awaited.TryAdd(name, time.GetTimestamp());
+                }
+            }
+
+            foreach (string gone in _awaited.Keys.Where(n => !routed.Contains(n)))
+            {
+                _awaited.Remove(gone);
+            }
+
             _services = _services.RemoveRange(_services.Keys.Where(n => !routed.Contains(n)));
             _routed = routed;
         }

@@ -30,6 +30,11 @@ internal sealed record WatchTiming
     /// <summary>How long services that cannot be read hold back the first report of all others.</summary>
     public TimeSpan FirstReport { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// How long a service that lost its tags, but is still listed, is followed at least: longer than a port's grace should be.
+    /// </summary>
+    public TimeSpan UntaggedKept { get; init; } = TimeSpan.FromMinutes(1);
+
     /// <summary>Least time between two answers of the state watch: its answers are whole catalogs of checks.</summary>
     public TimeSpan StateSpacing { get; init; } = TimeSpan.FromMilliseconds(250);
 

@@ -230,6 +230,49 @@ public sealed class MisbehavingConsulTests
     }
 
     [Fact]
+    public async Task New_service_is_no_problem_before_its_first_read()
+    {
+        await using FakeConsul consul = new();
+        consul.Set("web", "w1");
+        await using Watching watching = new(consul.Address, Fast with { FirstReport = TimeSpan.FromSeconds(20) });
+        await watching.Until("first", () => watching.Names.Count == 1);
+
+        consul.Script = r => r.Path.EndsWith("/api", StringComparison.Ordinal) ? new FakeReply { Hangs = true } : null;
+        consul.Set("api", "a1");
+        await watching.Until("asked", () => consul.CountOf("/v1/health/service/api") > 0);
+
+        Assert.Empty(watching.Status.Problems);
+    }
+
+    [Fact]
+    public async Task Service_that_only_lost_its_tags_is_followed_for_the_grace_of_its_port()
+    {
+        await using FakeConsul consul = new();
+        consul.Set("web", "w1", "w2");
+        consul.Set("api", "a1");
+        await using Watching watching = new(consul.Address, Fast with { UntaggedKept = TimeSpan.FromSeconds(1) });
+        await watching.Until("both", () => watching.Names.Count == 2);
+
+        consul.Set("web", [], "passing", "w2");
+        await watching.Until("untagged facts", () => watching.Instances("web") is [{ ServiceId: "w2", Tags.Count: 0 }]);
+
+        // It is given up with the first news after its time.
+        await watching.Until("given up", () =>
+        {
+            consul.Set("api", "a1");
+            return watching.Names is ["api"];
+        });
+
+        // Back with its tags, it is followed again; gone, it is gone at once.
+        consul.Set("web", "w1");
+        await watching.Until("back", () => watching.Instances("web").Count == 1);
+        consul.Set("web", [], "passing", "w1");
+        await watching.Until("untagged again", () => watching.Instances("web") is [{ Tags.Count: 0 }]);
+        consul.Remove("web");
+        await watching.Until("gone", () => watching.Names is ["api"]);
+    }
+
+    [Fact]
     public async Task One_service_in_trouble_keeps_its_last_good_while_others_go_on()
     {
         await using FakeConsul consul = new();

@@ -26,8 +26,8 @@ internal enum AttemptEnd
 }
 
 /// <summary>
-/// One request: chooses, tries, retries, answers. In: an exchange that has just begun; out: an exchange whose client has an answer
-/// from an instance, a failure of ours, or has left. What it decides with works on plain values and stands one folder up.
+/// One request: chooses, tries, retries, answers. In: an exchange that has just begun; out: an exchange whose client has an
+/// answer from an instance, a failure of ours, or has left. What it decides with works on plain values and stands one folder up.
 /// </summary>
 internal sealed class RequestForwarder(
     IHttpForwarder forwarder, Upstream upstream, GatewayMetrics metrics, TimeProvider clock, string loopId, ILogger logger)
@@ -189,7 +189,8 @@ internal sealed class RequestForwarder(
                 return (AttemptEnd.Answered, default);
             }
 
-            (AttemptEnd end, AttemptFailure failure) = Judge(exchange, error, context.Features.Get<IForwarderErrorFeature>()?.Exception);
+            Exception? exception = context.Features.Get<IForwarderErrorFeature>()?.Exception;
+            (AttemptEnd end, AttemptFailure failure) = Judge(exchange, error, exception);
             context.Features.Set<IForwarderErrorFeature>(null);
             if (end is AttemptEnd.Failed or AttemptEnd.BrokenOff && failure.Reason != Reason.BadRequest)
             {
@@ -220,7 +221,7 @@ internal sealed class RequestForwarder(
         if (exchange.IsTunnel)
         {
             return error == ForwarderError.UpgradeActivityTimeout
-                ? (AttemptEnd.BrokenOff, new AttemptFailure(Reason.TimeoutResponse.Saying("The tunnel was silent for too long."), false))
+                ? (AttemptEnd.BrokenOff, new AttemptFailure(Reason.TimeoutResponse, false))
                 : (AttemptEnd.Answered, default);
         }
 
@@ -229,20 +230,19 @@ internal sealed class RequestForwarder(
             return (AttemptEnd.Answered, default);
         }
 
-        if (context.RequestAborted.IsCancellationRequested && !headTimedOut)
+        bool started = context.Response.HasStarted;
+        bool clientLeft = started
+            ? !exchange.InstanceBrokeOff && error != ForwarderError.ResponseBodyDestination
+            : context.RequestAborted.IsCancellationRequested && !headTimedOut;
+        if (clientLeft)
         {
             return (AttemptEnd.ClientGone, default);
         }
 
         Reason reason = Reasons(exception, error, headTimedOut, out bool unsent);
-        if (!context.Response.HasStarted)
-        {
-            return (AttemptEnd.Failed, new AttemptFailure(reason, unsent));
-        }
-
-        return error == ForwarderError.ResponseBodyClient
-            ? (AttemptEnd.ClientGone, default)
-            : (AttemptEnd.BrokenOff, new AttemptFailure(reason, false));
+        return started
+            ? (AttemptEnd.BrokenOff, new AttemptFailure(reason, false))
+            : (AttemptEnd.Failed, new AttemptFailure(reason, unsent));
     }
 
     private static Reason Reasons(Exception? exception, ForwarderError error, bool headTimedOut, out bool unsent)
@@ -261,15 +261,18 @@ internal sealed class RequestForwarder(
             }
         }
 
-        if (headTimedOut || error is ForwarderError.RequestTimedOut or ForwarderError.ResponseBodyCanceled)
-        {
-            return Reason.TimeoutResponse;
-        }
-
+        // YARP blames a timeout on the side that was silent: as an error of that side with a cancellation in it.
+        bool silent = headTimedOut || error is ForwarderError.RequestTimedOut or ForwarderError.ResponseBodyCanceled
+            || Find<OperationCanceledException>(exception) is not null;
         if (error == ForwarderError.RequestBodyClient)
         {
-            BadHttpRequestException? bad = Find<BadHttpRequestException>(exception);
-            return Reason.Refused(bad?.StatusCode ?? StatusCodes.Status400BadRequest);
+            int status = Find<BadHttpRequestException>(exception)?.StatusCode ?? StatusCodes.Status400BadRequest;
+            return Reason.Refused(silent ? StatusCodes.Status408RequestTimeout : status);
+        }
+
+        if (silent)
+        {
+            return Reason.TimeoutResponse;
         }
 
         if (error == ForwarderError.ResponseHeaders)

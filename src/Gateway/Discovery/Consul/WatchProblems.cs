@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 namespace Gateway.Discovery.Consul;
 
 /// <summary>What is wrong at the moment, one problem per place; each logged when it begins and when it ends.</summary>
-internal sealed class ProblemBook(string source, ILogger log)
+internal sealed class WatchProblems(string source, ILogger log)
 {
     public const string Unreachable = "consul-unreachable";
     public const string Forbidden = "consul-forbidden";
