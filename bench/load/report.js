@@ -84,7 +84,7 @@ if (bulk) {
     + `HAProxy ${Math.max(...bulk.rounds.map((r) => r.grownKiB.haproxy))} KiB.`);
 }
 
-const base = path.join(directory, `${now.toISOString().slice(0, 16).replace(/[-:]/g, '').replace('T', '-')}-haproxy`);
+const base = path.join(directory, `${now.toISOString().slice(0, 16).replace(':', '').replace('T', '-')}-haproxy`);
 fs.mkdirSync(directory, { recursive: true });
 fs.writeFileSync(`${base}.md`, lines.join('\n') + '\n');
 fs.writeFileSync(`${base}.json`, JSON.stringify({ ...about, results }, null, 2) + '\n');

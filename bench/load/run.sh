@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 readonly ROUNDS=${ROUNDS:-6} EACH=${SECONDS_EACH:-3} WARM=${WARM:-10} CONNECTIONS=${CONNECTIONS:-64}
 readonly ONLY=${ONLY:-http tcp bulk} LIMIT=${LIMIT:-600} OUT=${OUT:-bench/results}
-readonly COMMAND="ROUNDS=$ROUNDS SECONDS_EACH=$EACH WARM=$WARM CONNECTIONS=$CONNECTIONS ONLY=\"$ONLY\" bench/load/run.sh"
+readonly INVOCATION="ROUNDS=$ROUNDS SECONDS_EACH=$EACH WARM=$WARM CONNECTIONS=$CONNECTIONS ONLY=\"$ONLY\" bench/load/run.sh"
 
 for program in curl nginx haproxy wrk node dotnet; do
   PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || { echo "$program is missing" >&2; exit 2; }
@@ -74,7 +74,7 @@ nginx -e stderr -c "$work/nginx.conf" 2>"$work/nginx.log" & pids+=($!)
 # 3. HAProxy.
 cat >"$work/haproxy.cfg" <<C
 global
-  maxconn 20000
+  maxconn 4000
 defaults
   timeout connect 5s
   timeout client 60s
@@ -108,6 +108,7 @@ stateDirectory: $work/state
 admin: { listen: "127.0.0.1:$gw_admin" }
 internal: { addresses: [127.0.0.1] }
 log: { access: off }
+drain: { grace: 0s, idle: 0s, timeout: 1s }
 C
 cat >"$work/catalog.yaml" <<C
 services:
@@ -125,7 +126,7 @@ for target in "${!port[@]}"; do
     [[ $(curl -s -o /dev/null -m 2 -w '%{http_code}' "http://127.0.0.1:${port[$target]}/small") == 200 ]] && continue 2
     sleep 0.2
   done
-  echo "$target does not answer" >&2; tail -5 "$work/gateway.log" "$work/haproxy.log" "$work/nginx.log" >&2; exit 1
+  echo "$target does not answer" >&2; tail -n 5 "$work"/*.log >&2; exit 1
 done
 
 # 5. The measurement.
@@ -175,4 +176,4 @@ git diff --quiet HEAD -- src || commit+=" with changes in src"
 MACHINE="$(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) CPUs, Linux $(uname -r)" \
 VERSIONS=".NET SDK $(dotnet --version), $(haproxy -v | head -1 | awk '{ print "HAProxy " $3 }'), $(nginx -v 2>&1 | sed 's/.*: //'), wrk $(wrk -v 2>&1 | awk 'NR == 1 { print $2 }')" \
 LOADAVG="$(cut -d' ' -f1-3 /proc/loadavg)" ENGINE="$(curl -s "http://127.0.0.1:$gw_admin/api/v1/status" | sed -n 's/.*"engine": *"\([^"]*\)".*/\1/p')" \
-COMMIT="$commit" COMMAND="$COMMAND" node bench/load/report.js "$work/rounds.tsv" "$OUT"
+COMMIT="$commit" COMMAND="$INVOCATION" node bench/load/report.js "$work/rounds.tsv" "$OUT"

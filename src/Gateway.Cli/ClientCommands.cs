@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using Gateway.Admin;
+using Gateway.Configuration;
 using Spectre.Console;
 
 namespace Gateway.Cli;
@@ -25,9 +26,13 @@ internal static class ClientCommands
         yield return Order("stop", "Drain and stop");
     }
 
+    private static Option<string?> Running() => SharedOptions.State("that of --config, else GATEWAY__STATEDIRECTORY, /var/lib/gateway, that of 'gateway dev'");
+
+    private static Option<string?> ItsConfig() => new("--config") { Description = "Configuration file of the running gateway", HelpName = "FILE" };
+
     private static Command Table(string name, string description, Func<SocketClient, CancellationToken, Task> print)
     {
-        Option<string?> state = SharedOptions.State(), config = SharedOptions.Config();
+        Option<string?> state = Running(), config = ItsConfig();
         Option<bool> json = SharedOptions.Json();
         Command command = new(name, description) { state, config, json };
         command.SetAction((parsed, cancel) => AskAsync(parsed.GetValue(state), parsed.GetValue(config), async client =>
@@ -46,7 +51,7 @@ internal static class ClientCommands
 
     private static Command ServicesCommand()
     {
-        Option<string?> state = SharedOptions.State(), config = SharedOptions.Config();
+        Option<string?> state = Running(), config = ItsConfig();
         Option<bool> json = SharedOptions.Json(), dump = new("--dump") { Description = "Print the catalog as a file for catalog.files" };
         Argument<string?> name = new("NAME[@ENV]") { Description = "Only this service", Arity = ArgumentArity.ZeroOrOne };
         Command command = new("services", "Services, their instances, and why each is in or out") { name, state, config, json, dump };
@@ -83,7 +88,7 @@ internal static class ClientCommands
 
     private static Command Order(string name, string description)
     {
-        Option<string?> state = SharedOptions.State(), config = SharedOptions.Config();
+        Option<string?> state = Running(), config = ItsConfig();
         Command command = new(name, description) { state, config };
         command.SetAction((parsed, cancel) => AskAsync(parsed.GetValue(state), parsed.GetValue(config), async client =>
         {
@@ -97,17 +102,37 @@ internal static class ClientCommands
 
     private static async Task<int> AskAsync(string? state, string? config, Func<SocketClient, Task<int>> ask)
     {
-        using SocketClient client = SocketClient.Find(state, config);
+        using SocketClient? client = SocketClient.Find(state, config, out IReadOnlyList<Diagnostic> findings);
+        if (client is null)
+        {
+            await Console.Error.WriteLineAsync(string.Join('\n', findings));
+            return ExitCode.BadInput;
+        }
+
         try
         {
             return await ask(client);
         }
-        catch (Exception e) when (e is HttpRequestException or SocketException or IOException or TaskCanceledException)
+        catch (Exception e) when (e is HttpRequestException or SocketException or IOException or TaskCanceledException or JsonException)
         {
             await Console.Error.WriteLineAsync(
-                $"gateway: no gateway answers at {client.SocketPath}: {e.Message}; name its state directory with --state DIR or --config FILE");
+                $"gateway: no gateway answers at {client.SocketPath}: {Reason(e, client.SocketPath)}; name its state directory with --state DIR or --config FILE");
             return ExitCode.Failed;
         }
+    }
+
+    /// <summary>In an operator's words: .NET speaks of "localhost:80" and of addresses that can't be assigned.</summary>
+    private static string Reason(Exception e, string path)
+    {
+        SocketException? socket = e as SocketException ?? e.InnerException as SocketException;
+        return socket?.SocketErrorCode switch
+        {
+            null => e.Message,
+            SocketError.AccessDenied => "permission denied (its user and root may)",
+            SocketError.ConnectionRefused => "nobody listens there any more",
+            _ when !File.Exists(path) => "there is no such socket",
+            _ => socket.Message,
+        };
     }
 
     private static async Task StatusAsync(SocketClient client, CancellationToken cancel)

@@ -16,7 +16,7 @@ internal static class DevCommand
     /// <summary>Creates the command.</summary>
     public static Command Create()
     {
-        Option<string?> state = SharedOptions.State();
+        Option<string?> state = SharedOptions.State("$XDG_STATE_HOME/gateway-dev");
         Command command = new("dev", "Run with the embedded catalog and demo services, and print lines to paste") { state };
         command.SetAction((parsed, cancel) => RunAsync(parsed.GetValue(state) ?? StateDirectory()));
         return command;
@@ -34,6 +34,7 @@ internal static class DevCommand
 
     private static async Task<int> RunAsync(string state)
     {
+        using Signals signals = new();
         List<string> moved = [];
         int Choose(string what, int wanted, Func<int, int[]> also)
         {
@@ -73,7 +74,7 @@ internal static class DevCommand
         };
 
         await using DemoServices demo = await DemoServices.StartAsync();
-        return await RunCommand.RunAsync(options, reload: null, json: false, async host =>
+        return await RunCommand.RunAsync(options, reload: null, json: false, signals, async host =>
         {
             foreach (string registration in demo.Registrations(web, echo))
             {

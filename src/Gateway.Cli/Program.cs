@@ -21,12 +21,20 @@ foreach (Command command in ClientCommands.Create())
     root.Add(command);
 }
 
+if (args.Length == 0)
+{
+    await Console.Error.WriteLineAsync("gateway: name a command");
+    await root.Parse(["--help"]).InvokeAsync(new InvocationConfiguration { Output = Console.Error });
+    return ExitCode.BadInput;
+}
+
 ParseResult parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)
 {
-    foreach (System.CommandLine.Parsing.ParseError error in parsed.Errors)
+    // A word that is no command is reported twice: as a missing command, and by name. The second is enough.
+    foreach (string error in parsed.Errors.Select(e => e.Message).Skip(parsed.Errors.Count > 1 && ReferenceEquals(parsed.CommandResult.Command, root) ? 1 : 0))
     {
-        await Console.Error.WriteLineAsync($"gateway: {error.Message}");
+        await Console.Error.WriteLineAsync($"gateway: {error}");
     }
 
     await Console.Error.WriteLineAsync("gateway: see 'gateway --help'");

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Runtime.InteropServices;
 using Gateway.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -18,6 +17,7 @@ internal static class RunCommand
         Command command = new("run", "Run: follow the catalog, open the ports, serve") { config, state, takeover };
         command.SetAction(async (parsed, _) =>
         {
+            using Signals signals = new();
             if (parsed.GetValue(takeover))
             {
                 await Console.Error.WriteLineAsync("gateway: --takeover is not built yet; start without it");
@@ -35,14 +35,14 @@ internal static class RunCommand
                 await Console.Error.WriteLineAsync(finding.ToString());
             }
 
-            return loaded.Options is null ? ExitCode.BadInput : await RunAsync(loaded.Options, Load, json: true, onServing: null);
+            return loaded.Options is null ? ExitCode.BadInput : await RunAsync(loaded.Options, Load, json: true, signals, onServing: null);
         });
         return command;
     }
 
     /// <summary>Runs until a signal or <c>gateway stop</c>. <paramref name="onServing"/> runs once the process is up.</summary>
     public static async Task<int> RunAsync(
-        GatewayOptions options, Func<ConfigurationResult>? reload, bool json, Func<GatewayHost, Task>? onServing)
+        GatewayOptions options, Func<ConfigurationResult>? reload, bool json, Signals signals, Func<GatewayHost, Task>? onServing)
     {
         using ILoggerFactory logs = LoggerFactory.Create(builder =>
         {
@@ -68,44 +68,30 @@ internal static class RunCommand
 
         await using GatewayHost host = new(options, logs) { Reloader = reload };
 
-        // Before the start, so that no signal ever meets the default disposition.
-        using CancellationTokenSource drain = new(), hurry = new();
-        void Stop(PosixSignalContext context)
-        {
-            context.Cancel = true;
-            (drain.IsCancellationRequested ? hurry : drain).Cancel();
-        }
-
-        using PosixSignalRegistration term = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
-        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
-        using PosixSignalRegistration hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, context =>
-        {
-            context.Cancel = true;
-            _ = host.ReloadAsync(CancellationToken.None);
-        });
-        using CancellationTokenRegistration stopped = host.StopRequested.Register(() => drain.Cancel());
-
+        using CancellationTokenRegistration stopped = host.StopRequested.Register(signals.Drain);
         try
         {
-            await host.StartAsync(drain.Token);
+            await host.StartAsync(signals.Draining);
+            signals.Hangup = () => _ = host.ReloadAsync(CancellationToken.None);
             if (onServing is not null)
             {
-                await onServing(host).WaitAsync(drain.Token);
+                await onServing(host).WaitAsync(signals.Draining);
             }
 
-            await Task.Delay(Timeout.InfiniteTimeSpan, drain.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(Timeout.InfiniteTimeSpan, signals.Draining).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
         catch (GatewayStartException e)
         {
             await Console.Error.WriteLineAsync($"gateway: {e.Message}");
             return e.BadInput ? ExitCode.BadInput : ExitCode.Failed;
         }
-        catch (OperationCanceledException) when (drain.IsCancellationRequested)
+        catch (OperationCanceledException) when (signals.Draining.IsCancellationRequested)
         {
             // Asked to stop while starting: drain what there is.
         }
 
-        await host.DrainAsync(hurry.Token);
+        await host.DrainAsync(signals.Hurry);
+        signals.Hangup = null;
         return ExitCode.Done;
     }
 }

@@ -13,9 +13,9 @@ internal static class SharedOptions
     };
 
     /// <summary><c>--state DIR</c>.</summary>
-    public static Option<string?> State() => new("--state")
+    public static Option<string?> State(string otherwise = "stateDirectory of the configuration") => new("--state")
     {
-        Description = "State directory (default: stateDirectory of the configuration)",
+        Description = $"State directory (default: {otherwise})",
         HelpName = "DIR",
     };
 

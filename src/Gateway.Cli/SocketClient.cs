@@ -45,11 +45,25 @@ internal sealed class SocketClient : IDisposable
     /// Finds the running gateway: <c>--state</c>, else the configuration's state directory, else <c>GATEWAY__STATEDIRECTORY</c>, else
     /// <c>/var/lib/gateway</c>, else the directory of <c>gateway dev</c>.
     /// </summary>
-    public static SocketClient Find(string? state, string? config)
+    /// <returns>Null where the configuration named is bad: guessing on would command some other gateway.</returns>
+    public static SocketClient? Find(string? state, string? config, out IReadOnlyList<Diagnostic> findings)
     {
-        string? named = state ?? (config is null ? null : StateDirectoryOf(config))
-            ?? Environment.GetEnvironmentVariable("GATEWAY__STATEDIRECTORY");
-        if (named is not null)
+        findings = [];
+        string? named = state;
+        if (named is null && config is not null)
+        {
+            ConfigurationResult loaded = GatewayConfiguration.Load(config, GatewayConfiguration.ProcessEnvironment());
+            if (loaded.Options is null)
+            {
+                findings = [.. loaded.Diagnostics];
+                return null;
+            }
+
+            named = loaded.Options.StateDirectory;
+        }
+
+        named ??= Environment.GetEnvironmentVariable("GATEWAY__STATEDIRECTORY");
+        if (!string.IsNullOrEmpty(named))
         {
             return new SocketClient(PathOf(named));
         }
@@ -81,9 +95,6 @@ internal sealed class SocketClient : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
-
-    private static string? StateDirectoryOf(string config) =>
-        GatewayConfiguration.Load(config, GatewayConfiguration.ProcessEnvironment()).Options?.StateDirectory;
 
     private static string PathOf(string stateDirectory) => Path.Combine(stateDirectory, "run", "gateway.sock");
 }

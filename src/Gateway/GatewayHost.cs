@@ -29,6 +29,7 @@ public sealed class GatewayHost : IAsyncDisposable
 {
     private static readonly TimeSpan s_firstProbes = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan s_adminRetry = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_whoIsThere = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(20);
 
     private readonly ILoggerFactory _logs;
@@ -68,28 +69,31 @@ public sealed class GatewayHost : IAsyncDisposable
     public async Task StartAsync(CancellationToken cancel)
     {
         // 1. What needs no socket and may be refused.
+        cancel.ThrowIfCancellationRequested();
+        CheckSources();
         if (StateDirectory.Prepare(_options.StateDirectory, "stateDirectory") is { } diagnostic)
         {
             throw new GatewayStartException(diagnostic.ToString(), badInput: true);
         }
 
-        InstanceLock held = InstanceLock.TryTake(_options.StateDirectory, out int? holder)
-            ?? throw new GatewayStartException(
-                $"state directory '{_options.StateDirectory}': another gateway runs there, pid {holder?.ToString() ?? "unknown"}; "
-                + "stop it first, or give this one a state directory and ports of its own", badInput: false);
-        Parts parts = new(held);
+        Parts parts = new(TakeLock(), _log);
         try
         {
             await ComposeAsync(parts, cancel);
         }
-        catch
+        catch (Exception e)
         {
             await parts.DisposeAsync();
+            if (e is IOException or UnauthorizedAccessException)
+            {
+                throw Unusable(e);
+            }
+
             throw;
         }
 
         _parts = parts;
-        _becomingReady = BecomeReadyAsync(parts, cancel);
+        _becomingReady = BecomeReadyAsync(parts);
     }
 
     /// <summary>Reads the configuration again and applies it live; a bad one is refused whole and the running one stays.</summary>
@@ -97,13 +101,18 @@ public sealed class GatewayHost : IAsyncDisposable
     {
         if (Reloader is null || _parts is not { } parts)
         {
-            return new CommandResult(false, "there is no configuration file to reload");
+            return NotReloaded(Reloader is null ? "there is no configuration file to reload" : "not reloaded: still starting; try again when it is ready");
         }
 
         await _reloading.WaitAsync(cancel);
         try
         {
-            parts.AccessLog.Reopen();
+            if (_process.State is ProcessState.Draining or ProcessState.Stopped)
+            {
+                return NotReloaded("not reloaded: the process is draining");
+            }
+
+            parts.AccessLog.Reopen(AccessLogs.Opener(_options.Log));
             ConfigurationResult loaded = Reloader();
             string findings = string.Join('\n', loaded.Diagnostics);
             if (loaded.Options is null)
@@ -121,6 +130,12 @@ public sealed class GatewayHost : IAsyncDisposable
             string text = lines.Length == 0 ? "reloaded, nothing changed" : "reloaded:\n" + string.Join('\n', lines);
             _log.LogInformation("{Reload}", text);
             return new CommandResult(true, text);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            // A mistake of ours, or a file that changed between its check and its use: said, and never the end of the process.
+            _log.LogError(e, "reload failed; what it did not reach stays as it was");
+            return new CommandResult(false, $"reload failed, what it did not reach stays as it was: {e.Message}");
         }
         finally
         {
@@ -183,7 +198,7 @@ public sealed class GatewayHost : IAsyncDisposable
     {
         ILogger LogOf(string room) => _logs.CreateLogger("Gateway." + room);
         ProcessMetrics.Register(_metrics);
-        parts.AccessLog = AccessLogs.Open(_options.Log, _metrics);
+        parts.AccessLog = AccessLogs.Open(_options.Log, _metrics, _clock);
 
         // 2. The data plane, bottom up.
         parts.Prober = new HealthProber(_clock, LogOf("Health"), _metrics);
@@ -191,7 +206,8 @@ public sealed class GatewayHost : IAsyncDisposable
         parts.Http = new HttpLane(parts.Clusters, _clock, _logs, _metrics, parts.AccessLog, CdnLoopId());
         parts.Tcp = new TcpLane(parts.Clusters, _clock, LogOf("Tcp"), _metrics, parts.AccessLog);
         parts.Listeners = new ListenerSet(
-            _options.Listening, _clock, LogOf("Listening"), parts.Http.Accept, parts.Tcp.Accept, MaxConnections(_options.MaxConnections));
+            _options.Listening, _clock, LogOf("Listening"), parts.Http.Accept, parts.Tcp.Accept,
+            MaxConnections(_options.MaxConnections, listeners: 0));
         await parts.Http.StartAsync(cancel);
 
         // 3. Our own sockets: the embedded catalog first, because a source hangs on it.
@@ -201,13 +217,17 @@ public sealed class GatewayHost : IAsyncDisposable
         }
 
         parts.Control = new ControlLoop(
-            SettingsOf(_options), parts.Clusters, parts.Listeners, parts.Http, _metrics, _clock, LogOf("Control"));
+            SettingsOf(_options), parts.Clusters, parts.Listeners, parts.Http, _metrics, _clock, LogOf("Control"))
+        {
+            Applied = plan => parts.Listeners.Gate.Limit = MaxConnections(_options.MaxConnections, plan.Listeners.Count),
+            OtherProblems = () => AccessLogs.Problems(parts.AccessLog, _options.Log),
+        };
         await StartAdminAsync(parts, cancel);
         GatewayGauges.Register(_metrics, parts.Control, parts.Clusters, parts.Listeners, parts.Http, parts.Tcp, _clock);
         _metrics.AnnounceZeros();
 
         // 4. Only now facts may come in.
-        parts.Control.Start([.. SourcesOf(_options), .. ExtraSources]);
+        parts.Control.Start([.. SourcesOf(_options, _ => null), .. ExtraSources]);
     }
 
     private async Task StartEmbeddedAsync(Parts parts, EmbeddedCatalogOptions options, CancellationToken cancel)
@@ -219,8 +239,19 @@ public sealed class GatewayHost : IAsyncDisposable
         {
             // The usual mistake: a Consul agent already answers there, and nobody told Gateway to use it.
             using ConsulClient client = new(new ConsulOptions { Address = new Uri($"http://{options.Listen}") }, _clock);
-            ConsulReply<ConsulSelf> self = await client.ReadSelfAsync(cancel);
-            throw self.Value is { IsGateway: false }
+            using CancellationTokenSource silence = new(s_whoIsThere, _clock);
+            using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(cancel, silence.Token);
+            ConsulSelf? self = null;
+            try
+            {
+                self = (await client.ReadSelfAsync(either.Token)).Value;
+            }
+            catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+            {
+                // Whoever has the port does not speak HTTP.
+            }
+
+            throw self is { IsGateway: false }
                 ? new GatewayStartException(
                     $"catalog.embedded.listen '{options.Listen}': a Consul agent answers there; name it in the configuration as "
                     + $"catalog.consul.address: http://{options.Listen}, or give the embedded catalog another address", badInput: true)
@@ -244,11 +275,12 @@ public sealed class GatewayHost : IAsyncDisposable
         string socket = Path.Combine(_options.StateDirectory, "run", "gateway.sock");
         try
         {
-            parts.AdminSocket = UnixListener.Open(socket, accepted => feed.Accept(null, accepted));
+            parts.AdminSocket = UnixListener.Open(socket, accepted => feed.Accept(null, accepted), _clock);
         }
-        catch (SocketException e)
+        catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException)
         {
-            throw new GatewayStartException($"admin socket '{socket}' can't be bound: {e.Message}", badInput: true);
+            throw new GatewayStartException(
+                $"admin socket '{socket}' can't be bound: {e.Message}; remove what is in its place, or name another state directory", badInput: true);
         }
 
         // Taken or not permitted: a problem that is shown and retried, because traffic matters more than the page about it.
@@ -287,30 +319,38 @@ public sealed class GatewayHost : IAsyncDisposable
         Now = "the running configuration stays; mend the file and reload again",
     };
 
-    private IEnumerable<ICatalogSource> SourcesOf(GatewayOptions options)
+    /// <summary>The sources that the options name; one that <paramref name="running"/> knows goes on, the others are made.</summary>
+    private IEnumerable<ICatalogSource> SourcesOf(GatewayOptions options, Func<string, ICatalogSource?> running)
     {
         if (options.Consul is { } consul)
         {
-            yield return new ConsulSource("consul", consul, RoutedServices.MayBeRouted, _clock, _logs.CreateLogger("Gateway.Consul"), _metrics);
+            yield return running("consul")
+                ?? new ConsulSource("consul", consul, RoutedServices.MayBeRouted, _clock, _logs.CreateLogger("Gateway.Consul"), _metrics);
         }
 
         if (options.Embedded is { } embedded)
         {
             ConsulOptions own = new() { Address = new Uri($"http://{embedded.Listen}"), Stale = false };
-            yield return new ConsulSource("embedded", own, RoutedServices.MayBeRouted, _clock, _logs.CreateLogger("Gateway.Consul"), _metrics);
+            yield return running("embedded")
+                ?? new ConsulSource("embedded", own, RoutedServices.MayBeRouted, _clock, _logs.CreateLogger("Gateway.Consul"), _metrics);
         }
 
         if (options.Files is { } files)
         {
-            yield return new FileCatalogSource("files", files, _clock, _logs.CreateLogger("Gateway.Files"));
+            yield return running("files") ?? new FileCatalogSource("files", files, _clock, _logs.CreateLogger("Gateway.Files"));
         }
     }
 
     private async Task ApplyAsync(Parts parts, GatewayOptions old, GatewayOptions @new)
     {
+        if (old.Log != @new.Log)
+        {
+            parts.AccessLog.Reopen(AccessLogs.Opener(@new.Log));
+        }
+
         parts.Control.Reconfigure(SettingsOf(@new));
         parts.Admin.Reconfigure(@new.Admin);
-        parts.Listeners.Gate.Limit = MaxConnections(@new.MaxConnections);
+        parts.Listeners.Gate.Limit = MaxConnections(@new.MaxConnections, parts.Control.State.Plan.Listeners.Count);
         if (old.Listening != @new.Listening)
         {
             await parts.Listeners.ReconfigureAsync(@new.Listening);
@@ -325,17 +365,58 @@ public sealed class GatewayHost : IAsyncDisposable
             "files" => old.Files == @new.Files,
             _ => true,
         };
-        parts.Control.FollowSources(
-        [
-            .. SourcesOf(@new).Select(s => running.TryGetValue(s.Name, out ICatalogSource? same) && Same(s.Name) ? same : s),
-            .. ExtraSources,
-        ]);
+        parts.Control.FollowSources([.. SourcesOf(@new, name => Same(name) ? running.GetValueOrDefault(name) : null), .. ExtraSources]);
     }
 
-    private async Task BecomeReadyAsync(Parts parts, CancellationToken cancel)
+    private InstanceLock TakeLock()
     {
-        await parts.Control.FirstApply.WaitAsync(cancel);
-        await parts.Prober.FirstResultsAsync(s_firstProbes, cancel);
+        try
+        {
+            return InstanceLock.TryTake(_options.StateDirectory, out int? holder)
+                ?? throw new GatewayStartException(
+                    $"state directory '{_options.StateDirectory}': another gateway runs there, pid {holder?.ToString() ?? "unknown"}; "
+                    + "stop it first, or give this one a state directory and ports of its own", badInput: false);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Unusable(e);
+        }
+    }
+
+    private GatewayStartException Unusable(Exception e) => new(
+        $"state directory '{_options.StateDirectory}' can't be used by user {Environment.UserName}: {e.Message} "
+        + $"Give everything in it to that user (chown -R {Environment.UserName} {_options.StateDirectory}), or name another one", badInput: true);
+
+    // Options made by a program have not been through the configuration's checks.
+    private void CheckSources()
+    {
+        List<string> names = [.. ExtraSources.Select(s => s.Name)];
+        names.AddRange(new[]
+        {
+            _options.Consul is null ? null : "consul", _options.Embedded is null ? null : "embedded", _options.Files is null ? null : "files",
+        }.OfType<string>());
+        if (names.Count == 0)
+        {
+            throw new GatewayStartException(
+                "no source of services: name Consul, Embedded or Files in the options, or register an ICatalogSource", badInput: true);
+        }
+
+        if (names.GroupBy(n => n, StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } twice)
+        {
+            throw new GatewayStartException($"two sources are called '{twice.Key}'; give each ICatalogSource a name of its own", badInput: true);
+        }
+    }
+
+    private CommandResult NotReloaded(string why)
+    {
+        _log.LogWarning("{Reload}", why);
+        return new CommandResult(false, why);
+    }
+
+    private async Task BecomeReadyAsync(Parts parts)
+    {
+        await parts.Control.FirstApply.WaitAsync(parts.Ended);
+        await parts.Prober.FirstResultsAsync(s_firstProbes, parts.Ended);
         if (_process.State == ProcessState.Starting)
         {
             _process.State = ProcessState.Ready;
@@ -355,8 +436,8 @@ public sealed class GatewayHost : IAsyncDisposable
         options.Planning with { Reserved = OwnPorts.Of(options), OwnAddresses = OwnAddresses.Of(options.Listening) }, options.PortGrace);
 
     /// <summary>min(configured, (descriptor limit − listeners − 500) / 2): each connection may need one to its destination.</summary>
-    private static int MaxConnections(int configured) =>
-        ProcessMetrics.DescriptorLimit() is int limit ? Math.Max(1, Math.Min(configured, (limit - 500) / 2)) : configured;
+    private static int MaxConnections(int configured, int listeners) =>
+        ProcessMetrics.DescriptorLimit() is int limit ? Math.Max(1, Math.Min(configured, (limit - listeners - 500) / 2)) : configured;
 
     /// <summary>Our id in CDN-Loop (RFC 8586): a name for this host, so that a request that comes round is recognized.</summary>
     private static string CdnLoopId() => $"gateway-{Environment.MachineName.ToLowerInvariant()}";
@@ -365,7 +446,7 @@ public sealed class GatewayHost : IAsyncDisposable
         typeof(GatewayHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
 
     /// <summary>Everything that runs, in the order in which it was made; it ends in the opposite order.</summary>
-    private sealed class Parts(InstanceLock held) : IAsyncDisposable
+    private sealed class Parts(InstanceLock held, ILogger log) : IAsyncDisposable
     {
         private readonly CancellationTokenSource _ended = new();
 
@@ -398,9 +479,14 @@ public sealed class GatewayHost : IAsyncDisposable
             IAsyncDisposable?[] ending = [AdminSocket, Control, Listeners, Http, Tcp, Admin, Embedded, Prober, AccessLog];
             foreach (IAsyncDisposable? part in ending)
             {
-                if (part is not null)
+                try
                 {
-                    await part.DisposeAsync();
+                    await (part?.DisposeAsync() ?? ValueTask.CompletedTask);
+                }
+                catch (Exception e)
+                {
+                    // A mistake of ours; the others still end.
+                    log.LogError(e, "{Part} did not end cleanly", part!.GetType().Name);
                 }
             }
 

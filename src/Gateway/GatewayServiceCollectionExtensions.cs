@@ -1,4 +1,5 @@
 using Gateway.Discovery;
+using Gateway.Discovery.EmbeddedCatalog;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -15,7 +16,8 @@ public static class GatewayServiceCollectionExtensions
     /// <param name="services">The container.</param>
     /// <param name="options">What to run; null: the defaults, with the embedded catalog only if no source is registered.</param>
     public static IServiceCollection AddGateway(this IServiceCollection services, GatewayOptions? options = null) =>
-        services.AddGateway(_ => options ?? new GatewayOptions());
+        services.AddGateway(provider => options
+            ?? (provider.GetServices<ICatalogSource>().Any() ? new GatewayOptions() : new GatewayOptions { Embedded = new EmbeddedCatalogOptions() }));
 
     /// <summary>The same, with options made from the container.</summary>
     public static IServiceCollection AddGateway(this IServiceCollection services, Func<IServiceProvider, GatewayOptions> options)

@@ -1,8 +1,10 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Gateway.DataPlane.Listening;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -67,6 +69,12 @@ internal sealed class AdminServer : IHttpApplication<HttpContext>, IAsyncDisposa
             context.Response.ContentType = answer.ContentType;
             context.Response.Headers.CacheControl = "no-store";
             context.Response.Headers.XContentTypeOptions = "nosniff";
+            if (answer.Status == StatusCodes.Status405MethodNotAllowed)
+            {
+                // RFC 9110 §15.5.6: a 405 names what is allowed.
+                context.Response.Headers.Allow = "GET, HEAD, POST";
+            }
+
             byte[] body = Encoding.UTF8.GetBytes(answer.Body);
             context.Response.ContentLength = body.Length;
             if (!HttpMethods.IsHead(context.Request.Method))
@@ -88,7 +96,9 @@ internal sealed class AdminServer : IHttpApplication<HttpContext>, IAsyncDisposa
     {
         HttpRequest request = context.Request;
         string path = request.Path.Value ?? "/";
-        bool local = context.Connection.RemoteIpAddress is null;
+
+        // By the socket itself: a missing remote address would also be that of a TCP client which left early.
+        bool local = context.Features.Get<IConnectionSocketFeature>()?.Socket.AddressFamily == AddressFamily.Unix;
         if (!local && !s_anyHost.Contains(path) && !MayBeCalled(request.Host.Host))
         {
             // A page of another site that resolves its own name to this address (DNS rebinding) must not read or steer us.

@@ -8,34 +8,48 @@ namespace Gateway.Admin;
 /// </summary>
 internal sealed class UnixListener : IAsyncDisposable
 {
+    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(100);
+
     private readonly string _path;
     private readonly Socket _socket;
     private readonly Action<Socket> _accepted;
+    private readonly TimeProvider _clock;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _loop;
 
-    private UnixListener(string path, Socket socket, Action<Socket> accepted)
+    private UnixListener(string path, Socket socket, Action<Socket> accepted, TimeProvider clock)
     {
-        (_path, _socket, _accepted) = (path, socket, accepted);
+        (_path, _socket, _accepted, _clock) = (path, socket, accepted, clock);
         _loop = Task.Run(AcceptAsync);
     }
 
     /// <summary>Binds <paramref name="path"/>.</summary>
     /// <exception cref="SocketException">The path can't be bound.</exception>
-    public static UnixListener Open(string path, Action<Socket> accepted)
+    /// <exception cref="IOException">Nor can it be named so.</exception>
+    /// <exception cref="UnauthorizedAccessException">Nor may it be.</exception>
+    public static UnixListener Open(string path, Action<Socket> accepted, TimeProvider clock)
     {
         string temporary = $"{path}.{Environment.ProcessId}";
         File.Delete(temporary);
         Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        socket.Bind(new UnixDomainSocketEndPoint(temporary));
-        if (!OperatingSystem.IsWindows())
+        try
         {
-            File.SetUnixFileMode(temporary, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        }
+            socket.Bind(new UnixDomainSocketEndPoint(temporary));
+            if (!OperatingSystem.IsWindows())
+            {
+                File.SetUnixFileMode(temporary, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            }
 
-        socket.Listen(64);
-        File.Move(temporary, path, overwrite: true);
-        return new UnixListener(path, socket, accepted);
+            socket.Listen(64);
+            File.Move(temporary, path, overwrite: true);
+            return new UnixListener(path, socket, accepted, clock);
+        }
+        catch
+        {
+            socket.Dispose();
+            File.Delete(temporary);
+            throw;
+        }
     }
 
     /// <summary>Stops accepting and removes the file.</summary>
@@ -45,8 +59,15 @@ internal sealed class UnixListener : IAsyncDisposable
         await _stop.CancelAsync();
         await _loop;
         _socket.Dispose();
-        File.Delete(_path);
         _stop.Dispose();
+        try
+        {
+            File.Delete(_path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // The directory went away under us; so did the file.
+        }
     }
 
     private async Task AcceptAsync()
@@ -63,8 +84,8 @@ internal sealed class UnixListener : IAsyncDisposable
             }
             catch (SocketException)
             {
-                // A client that left while queued, or no descriptor free: the next accept tells.
-                await Task.Yield();
+                // A client that left while queued, or no descriptor free, which a next accept at once would not change.
+                await Task.Delay(s_pause, _clock, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
     }

@@ -71,6 +71,12 @@ internal sealed class ControlLoop : IAsyncDisposable
         _problems = new ProblemBook(clock, log);
     }
 
+    /// <summary>Called after each apply, on the loop, with the plan that is now in force.</summary>
+    public Action<Plan>? Applied { get; init; }
+
+    /// <summary>Problems of others, read whenever problems are looked at.</summary>
+    public Func<IReadOnlyList<Problem>>? OtherProblems { get; init; }
+
     /// <summary>The plan in force.</summary>
     public ControlState State => _state;
 
@@ -170,6 +176,7 @@ internal sealed class ControlLoop : IAsyncDisposable
     {
         // A source that holds connections lets go of them when nobody follows it any more.
         using IDisposable? held = followed.Source as IDisposable;
+        using CancellationTokenSource stop = followed.Stop;
         while (!followed.Stop.IsCancellationRequested)
         {
             try
@@ -223,6 +230,9 @@ internal sealed class ControlLoop : IAsyncDisposable
                 // A broken invariant of ours. The plan in force goes on serving, and the next change tries again.
                 _metrics.PlanApplied("failed");
                 _log.LogCritical(e, "a plan could not be applied; the plan in force goes on serving");
+
+                // The end of a grace does not go away by itself: never at full speed.
+                await Task.Delay(s_tick, _clock, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
             _problems.Observe(CurrentProblems());
@@ -298,6 +308,7 @@ internal sealed class ControlLoop : IAsyncDisposable
             AppliedAt = diff.IsEmpty ? _state.AppliedAt ?? _clock.GetUtcNow() : _clock.GetUtcNow(),
             Catalogs = named,
         };
+        Applied?.Invoke(plan);
         _firstApply.TrySetResult();
         if (!diff.IsEmpty)
         {
@@ -341,7 +352,7 @@ internal sealed class ControlLoop : IAsyncDisposable
     }
 
     private IEnumerable<Problem> CurrentProblems() =>
-        [.. _state.Plan.Problems, .. _listeners.Problems, .. Sources.SelectMany(s => (IEnumerable<Problem>)s.Status.Problems)];
+        [.. _state.Plan.Problems, .. _listeners.Problems, .. Sources.SelectMany(s => (IEnumerable<Problem>)s.Status.Problems), .. OtherProblems?.Invoke() ?? []];
 
     private static string Shorten(string text)
     {

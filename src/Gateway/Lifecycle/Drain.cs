@@ -59,20 +59,21 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
         }
 
         // 4. The deadline, or the second signal.
+        string why = hurry.IsCancellationRequested ? "told to stop at once" : "drain deadline";
         foreach ((string state, int count) in http.AbortAll())
         {
-            Forced(state, count);
+            Forced(why, state, count);
         }
 
-        Forced("relay", tcp.AbortAll());
+        Forced(why, "relay", tcp.AbortAll());
     }
 
-    private void Forced(string state, int count)
+    private void Forced(string why, string state, int count)
     {
         if (count > 0)
         {
             metrics.DrainForced(state, count);
-            log.LogWarning("drain deadline: closed {Count} connections in state {State}", count, state);
+            log.LogWarning("{Why}: closed {Count} connections in state {State}", why, count, state);
         }
     }
 

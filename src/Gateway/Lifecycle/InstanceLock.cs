@@ -8,27 +8,41 @@ namespace Gateway.Lifecycle;
 /// </summary>
 internal sealed class InstanceLock : IDisposable
 {
+    // EWOULDBLOCK: .NET keeps the errno of flock(2) here. Any other failure is one of the directory, not of a second gateway.
+    private const int WouldBlock = 11;
+
     private readonly FileStream _file;
 
     private InstanceLock(FileStream file) => _file = file;
 
     /// <summary>Takes the lock; null when another process has it, whose pid is then in <paramref name="holder"/> where readable.</summary>
-    /// <exception cref="IOException">The directory can't be written.</exception>
+    /// <exception cref="IOException">The files can't be written.</exception>
+    /// <exception cref="UnauthorizedAccessException">Nor may they be.</exception>
     public static InstanceLock? TryTake(string stateDirectory, out int? holder)
     {
         string path = Path.Combine(stateDirectory, "run", "gateway.lock");
         holder = null;
+        FileStream file;
         try
         {
             // On Linux .NET takes an exclusive flock(2) for FileShare.None only.
-            FileStream file = new(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            File.WriteAllText(PidPath(stateDirectory), Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n");
-            return new InstanceLock(file);
+            file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         }
-        catch (IOException e) when (e is not (FileNotFoundException or DirectoryNotFoundException or PathTooLongException) && File.Exists(path))
+        catch (IOException e) when (e.HResult == WouldBlock)
         {
             holder = Holder(stateDirectory);
             return null;
+        }
+
+        try
+        {
+            File.WriteAllText(PidPath(stateDirectory), Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n");
+            return new InstanceLock(file);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
         }
     }
 
@@ -40,7 +54,7 @@ internal sealed class InstanceLock : IDisposable
             string text = File.ReadAllText(PidPath(stateDirectory));
             return int.TryParse(text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out int pid) ? pid : null;
         }
-        catch (IOException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             return null;
         }

@@ -11,87 +11,137 @@ namespace Gateway.Observability;
 internal sealed class AccessLog : IAsyncDisposable
 {
     private const int QueueLength = 16 * 1024;
-    private readonly Channel<AccessRecord>? _queue;
+
+    // Who reads a pipe may have stopped reading it; the process ends all the same.
+    private static readonly TimeSpan s_lastLines = TimeSpan.FromSeconds(2);
+
+    private readonly Channel<AccessRecord> _queue =
+        Channel.CreateBounded<AccessRecord>(new BoundedChannelOptions(QueueLength) { SingleReader = true });
+
     private readonly GatewayMetrics _metrics;
-    private readonly Func<Stream> _open;
+    private readonly TimeProvider _clock;
     private readonly Task _writer;
-    private volatile bool _reopen;
 
-    private AccessLog(GatewayMetrics metrics, Func<Stream>? open)
+    // Written by Reopen, read by requests (off or not) and by the writer.
+    private volatile Func<Stream>? _open;
+    private volatile bool _reopen = true;
+
+    // Written by the writer, read by anybody.
+    private volatile string? _failure;
+
+    private AccessLog(GatewayMetrics metrics, Func<Stream>? open, TimeProvider? clock)
     {
-        _metrics = metrics;
-        _open = open ?? (() => Stream.Null);
-        if (open is null)
-        {
-            _writer = Task.CompletedTask;
-            return;
-        }
-
-        _queue = Channel.CreateBounded<AccessRecord>(new BoundedChannelOptions(QueueLength) { SingleReader = true });
+        (_metrics, _open, _clock) = (metrics, open, clock ?? TimeProvider.System);
         _writer = Task.Run(WriteAll);
     }
 
+    /// <summary>Why lines can't be written at the moment, in words, or null.</summary>
+    public string? Failure => _failure;
+
     /// <summary>A log that takes nothing.</summary>
-    public static AccessLog Off(GatewayMetrics metrics) => new(metrics, null);
+    public static AccessLog Off(GatewayMetrics metrics) => new(metrics, null, null);
 
     /// <summary>JSON lines to a stream that <paramref name="open"/> gives, again after each <see cref="Reopen"/>.</summary>
-    public static AccessLog Json(GatewayMetrics metrics, Func<Stream> open) => new(metrics, open);
+    public static AccessLog Json(GatewayMetrics metrics, Func<Stream> open, TimeProvider? clock = null) => new(metrics, open, clock);
 
     /// <summary>Takes one record; returns at once and never throws.</summary>
     public void Write(in AccessRecord record)
     {
-        if (_queue is not null && !_queue.Writer.TryWrite(record))
+        if (_open is not null && !_queue.Writer.TryWrite(record))
         {
             _metrics.AccessRecordDropped();
         }
     }
 
-    /// <summary>Opens the file again before the next line, for log rotation.</summary>
-    public void Reopen() => _reopen = true;
+    /// <summary>Opens what <paramref name="open"/> gives before the next line, for log rotation and reload; null: off from now on.</summary>
+    public void Reopen(Func<Stream>? open)
+    {
+        _open = open;
+        _reopen = true;
+    }
 
-    /// <summary>Writes what is queued and closes.</summary>
+    /// <summary>Writes what is queued and closes, within two seconds.</summary>
     public async ValueTask DisposeAsync()
     {
-        _queue?.Writer.TryComplete();
-        await _writer;
+        _queue.Writer.TryComplete();
+        try
+        {
+            await _writer.WaitAsync(s_lastLines, _clock);
+        }
+        catch (TimeoutException)
+        {
+            // Nobody reads: the last lines are lost, the end of the process is not.
+        }
     }
 
     private async Task WriteAll()
     {
-        Stream? stream = null;
+        // Opened before the first line, so that a path that can't be written shows at once.
+        Stream? stream = await OpenedAsync(null);
         ArrayBufferWriter<byte> buffer = new(64 * 1024);
         await using Utf8JsonWriter json = new(buffer, new JsonWriterOptions { SkipValidation = true });
-        ChannelReader<AccessRecord> queue = _queue!.Reader;
+        ChannelReader<AccessRecord> queue = _queue.Reader;
         while (await queue.WaitToReadAsync())
         {
             buffer.ResetWrittenCount();
+            int lines = 0;
             while (buffer.WrittenCount < 48 * 1024 && queue.TryRead(out AccessRecord record))
             {
                 Render(json, record);
                 buffer.Write("\n"u8);
+                lines++;
             }
 
-            try
-            {
-                if (_reopen || stream is null)
-                {
-                    _reopen = false;
-                    await (stream?.DisposeAsync() ?? ValueTask.CompletedTask);
-                    stream = _open();
-                }
-
-                await stream.WriteAsync(buffer.WrittenMemory);
-                await stream.FlushAsync();
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException or ObjectDisposedException)
+            stream = await OpenedAsync(stream);
+            if (stream is null || !await WrittenAsync(stream, buffer.WrittenMemory))
             {
                 // A full disk or a closed pipe must not end logging for good: these lines are lost and counted.
-                _metrics.AccessRecordDropped();
-                _reopen = true;
+                _metrics.AccessRecordDropped(lines);
             }
         }
 
         await (stream?.DisposeAsync() ?? ValueTask.CompletedTask);
+    }
+
+    /// <summary>The stream to write to: the present one, a new one where that was asked for, or null where it can't be opened.</summary>
+    private async Task<Stream?> OpenedAsync(Stream? present)
+    {
+        if (!_reopen)
+        {
+            return present;
+        }
+
+        _reopen = false;
+        try
+        {
+            await (present?.DisposeAsync() ?? ValueTask.CompletedTask);
+            Stream opened = (_open ?? (() => Stream.Null))();
+            _failure = null;
+            return opened;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            _failure = e.Message;
+            _reopen = true;
+            return null;
+        }
+    }
+
+    private async Task<bool> WrittenAsync(Stream stream, ReadOnlyMemory<byte> lines)
+    {
+        try
+        {
+            await stream.WriteAsync(lines);
+            await stream.FlushAsync();
+            _failure = null;
+            return true;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ObjectDisposedException)
+        {
+            _failure = e.Message;
+            _reopen = true;
+            return false;
+        }
     }
 
     private static void Render(Utf8JsonWriter json, in AccessRecord record)

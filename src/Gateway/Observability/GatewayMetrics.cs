@@ -39,7 +39,7 @@ public sealed class GatewayMetrics : IDisposable
         _applies = _meter.CreateCounter<long>("gateway_plan_applies_total", null, "Plans applied.");
         _closedByApply = _meter.CreateCounter<long>("gateway_connections_closed_by_apply_total", null, "Connections closed because a plan was applied; must stay 0.");
         _forcedCloses = _meter.CreateCounter<long>("gateway_drain_forced_closes_total", null, "Connections closed by force at the end of a drain.");
-        _accessDropped = _meter.CreateCounter<long>("gateway_access_log_dropped_total", null, "Access records dropped because the writer could not keep up.");
+        _accessDropped = _meter.CreateCounter<long>("gateway_access_log_dropped_total", null, "Access records dropped because the log could not be written in time or at all.");
     }
 
     /// <summary>Announces counters that should be seen at 0 before their first event; call once an exporter listens.</summary>
@@ -125,8 +125,8 @@ public sealed class GatewayMetrics : IDisposable
     public void DrainForced(string state, int connections) =>
         _forcedCloses.Add(connections, new KeyValuePair<string, object?>("state", state));
 
-    /// <summary>Access records were dropped because the writer could not keep up.</summary>
-    public void AccessRecordDropped() => _accessDropped.Add(1);
+    /// <summary>Access records were dropped: the writer could not keep up, or the log can't be written.</summary>
+    public void AccessRecordDropped(int records = 1) => _accessDropped.Add(records);
 
     /// <inheritdoc/>
     public void Dispose() => _meter.Dispose();

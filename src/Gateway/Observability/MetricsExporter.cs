@@ -15,6 +15,16 @@ internal sealed class MetricsExporter : IDisposable
     /// <summary>Upper bounds of every histogram, in seconds: Prometheus' defaults with two finer steps for a local hop.</summary>
     private static readonly double[] s_bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+    // States that the runtime calls counters or ends in "count", which Prometheus keeps for histograms.
+    private static readonly Dictionary<string, string> s_runtimeGauges = new(StringComparer.Ordinal)
+    {
+        ["dotnet.assembly.count"] = "dotnet_assemblies",
+        ["dotnet.process.cpu.count"] = "dotnet_process_cpus",
+        ["dotnet.thread_pool.queue.length"] = "dotnet_thread_pool_queue_length",
+        ["dotnet.thread_pool.thread.count"] = "dotnet_thread_pool_threads",
+        ["dotnet.timer.count"] = "dotnet_timers",
+    };
+
     private readonly MeterListener _listener = new();
     private readonly ConcurrentDictionary<string, Family> _families = new(StringComparer.Ordinal);
     private readonly Lock _scrape = new();
@@ -73,6 +83,11 @@ internal sealed class MetricsExporter : IDisposable
             return instrument.Name;
         }
 
+        if (s_runtimeGauges.TryGetValue(instrument.Name, out string? gauge))
+        {
+            return gauge;
+        }
+
         string name = instrument.Name.Replace('.', '_');
         name += instrument.Unit switch { "By" => "_bytes", "s" => "_seconds", _ => "" };
         return IsCounter(instrument) ? name + "_total" : name;
@@ -85,7 +100,7 @@ internal sealed class MetricsExporter : IDisposable
     {
         private readonly ConcurrentDictionary<LabelSet, Series> _series = new();
         private readonly bool _histogram = instrument.GetType().Name.StartsWith("Histogram", StringComparison.Ordinal);
-        private readonly bool _counter = IsCounter(instrument);
+        private readonly bool _counter = IsCounter(instrument) && name.EndsWith("_total", StringComparison.Ordinal);
         private readonly bool _sum = instrument.GetType().Name.StartsWith("Counter", StringComparison.Ordinal)
             || instrument.GetType().Name.StartsWith("UpDownCounter", StringComparison.Ordinal);
 
@@ -114,7 +129,7 @@ internal sealed class MetricsExporter : IDisposable
             }
 
             // OpenMetrics names a counter's family without its suffix.
-            string family = openMetrics && _counter && name.EndsWith("_total", StringComparison.Ordinal) ? name[..^6] : name;
+            string family = openMetrics && _counter ? name[..^6] : name;
             string type = _histogram ? "histogram" : _counter ? "counter" : "gauge";
             text.Append("# HELP ").Append(family).Append(' ').Append(Escape(instrument.Description ?? name, quotes: openMetrics)).Append('\n');
             text.Append("# TYPE ").Append(family).Append(' ').Append(type).Append('\n');

@@ -50,6 +50,61 @@ public sealed class B04TcpServiceTests(Platform platform) : IClassFixture<Platfo
     }
 
     [ConsulFact]
+    public async Task Server_that_ends_first_still_hears_the_client()
+    {
+        using TcpListener backend = new(System.Net.IPAddress.Loopback, Ports.Any());
+        backend.Start();
+        (Wire wire, Socket far) = await Held("b04-server-first", backend);
+        using (wire)
+        using (far)
+        {
+            using CancellationTokenSource deadline = new(Eventually.Seconds(20));
+            await far.SendAsync("bye"u8.ToArray(), SocketFlags.None, deadline.Token);
+            far.Shutdown(SocketShutdown.Send);
+            Assert.Equal("bye"u8.ToArray(), await wire.ReadAll(deadline.Token));
+            await wire.Send("still here", deadline.Token);
+            wire.Socket.Shutdown(SocketShutdown.Send);
+            StringBuilder heard = new();
+            byte[] part = new byte[64];
+            while (await far.ReceiveAsync(part, SocketFlags.None, deadline.Token) is > 0 and int got)
+            {
+                heard.Append(Encoding.ASCII.GetString(part, 0, got));
+            }
+
+            Assert.Equal("still here", heard.ToString());
+        }
+    }
+
+    [ConsulTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Reset_of_one_side_ends_the_other(bool byServer)
+    {
+        using TcpListener backend = new(System.Net.IPAddress.Loopback, Ports.Any());
+        backend.Start();
+        (Wire wire, Socket far) = await Held($"b04-reset-{(byServer ? "server" : "client")}", backend);
+        using (wire)
+        using (far)
+        {
+            using CancellationTokenSource deadline = new(Eventually.Seconds(20));
+            (Socket resets, Socket learns) = byServer ? (far, wire.Socket) : (wire.Socket, far);
+            resets.LingerState = new LingerOption(true, 0);
+            resets.Close();
+            int got;
+            try
+            {
+                got = await learns.ReceiveAsync(new byte[16], SocketFlags.None, deadline.Token);
+            }
+            catch (SocketException reset) when (reset.SocketErrorCode == SocketError.ConnectionReset)
+            {
+                got = 0;
+            }
+
+            Assert.Equal(0, got);
+        }
+    }
+
+    [ConsulFact]
     public async Task Refused_instance_is_passed_over_for_the_next()
     {
         int port = Ports.Production();
@@ -91,6 +146,29 @@ public sealed class B04TcpServiceTests(Platform platform) : IClassFixture<Platfo
             return (await wire.ReadBytes(1, deadline.Token))[0] == 'x';
         },
         $":{port} echoes");
+
+    // A relay of which the test holds both ends; probes of the port before it have ended.
+    private async Task<(Wire Wire, Socket Far)> Held(string service, TcpListener backend)
+    {
+        int port = Ports.Production();
+        int backendPort = ((System.Net.IPEndPoint)backend.LocalEndpoint).Port;
+        await platform.Consul.Register(
+            new Registration(service, service, backendPort, "production", $"internal-listen-tcp-{port}", "gateway-check=none"));
+        await Eventually.True(() => Wire.Accepts(port), $":{port} opens");
+        using CancellationTokenSource deadline = new(Eventually.Seconds(20));
+        Wire wire = await Wire.Connect(port, cancel: deadline.Token);
+        await wire.Send("me", deadline.Token);
+        while (true)
+        {
+            Socket far = await backend.AcceptSocketAsync(deadline.Token);
+            if (await far.ReceiveAsync(new byte[2], SocketFlags.None, deadline.Token) == 2)
+            {
+                return (wire, far);
+            }
+
+            far.Dispose();
+        }
+    }
 
     private async Task<int> Relay(string service, string? banner, int delay)
     {

@@ -5,16 +5,16 @@ namespace Gateway.BlackBoxTests.Harness;
 /// <summary>The built program with a configuration, a state directory and an admin address of its own.</summary>
 internal sealed class GatewayProcess : IDisposable
 {
-    private readonly bool ownsFolder;
+    private readonly string[] wrapper;
     private readonly IReadOnlyDictionary<string, string?>? environment;
     private ChildProcess process;
 
-    private GatewayProcess(string folder, int adminPort, bool ownsFolder, IReadOnlyDictionary<string, string?>? environment)
+    private GatewayProcess(string folder, int adminPort, IReadOnlyDictionary<string, string?>? environment, string[] wrapper)
     {
         Folder = folder;
         AdminPort = adminPort;
-        this.ownsFolder = ownsFolder;
         this.environment = environment;
+        this.wrapper = wrapper;
         process = Launch();
     }
 
@@ -38,25 +38,19 @@ internal sealed class GatewayProcess : IDisposable
     /// <c>$STATE</c> for the state directory; what every test needs (admin, stateDirectory, no access log) is added where absent.
     /// </summary>
     public static GatewayProcess Start(
-        string configuration, IReadOnlyDictionary<string, string?>? environment = null, params (string Name, string Text)[] files)
-    {
-        // Short: the path of a unix socket has 90 bytes at most.
-        string folder = Directory.CreateTempSubdirectory("gwt-").FullName;
-        int adminPort = Ports.Any();
-        File.WriteAllText(Path.Combine(folder, "gateway.yaml"), Complete(configuration, folder, adminPort));
-        foreach ((string name, string text) in files)
-        {
-            File.WriteAllText(Path.Combine(folder, name), text);
-        }
-
-        return new GatewayProcess(folder, adminPort, ownsFolder: true, environment);
-    }
+        string configuration, IReadOnlyDictionary<string, string?>? environment = null, params (string Name, string Text)[] files) =>
+        Start(configuration, environment, [], files);
 
     /// <summary>Starts it and waits until it is ready.</summary>
+    public static Task<GatewayProcess> StartReady(
+        string configuration, IReadOnlyDictionary<string, string?>? environment = null, params (string Name, string Text)[] files) =>
+        StartReady(configuration, environment, [], files);
+
+    /// <summary>As the other, under a program that runs it in its own place (<c>setpriv ARGUMENTS gateway …</c>).</summary>
     public static async Task<GatewayProcess> StartReady(
-        string configuration, IReadOnlyDictionary<string, string?>? environment = null, params (string Name, string Text)[] files)
+        string configuration, IReadOnlyDictionary<string, string?>? environment, string[] wrapper, params (string Name, string Text)[] files)
     {
-        GatewayProcess gateway = Start(configuration, environment, files);
+        GatewayProcess gateway = Start(configuration, environment, wrapper, files);
         try
         {
             await gateway.Ready();
@@ -67,6 +61,21 @@ internal sealed class GatewayProcess : IDisposable
             gateway.Dispose();
             throw;
         }
+    }
+
+    private static GatewayProcess Start(
+        string configuration, IReadOnlyDictionary<string, string?>? environment, string[] wrapper, (string Name, string Text)[] files)
+    {
+        // Short: the path of a unix socket has 90 bytes at most.
+        string folder = Directory.CreateTempSubdirectory("gwt-").FullName;
+        int adminPort = Ports.Any();
+        File.WriteAllText(Path.Combine(folder, "gateway.yaml"), Complete(configuration, folder, adminPort));
+        foreach ((string name, string text) in files)
+        {
+            File.WriteAllText(Path.Combine(folder, name), text);
+        }
+
+        return new GatewayProcess(folder, adminPort, environment, wrapper);
     }
 
     /// <summary>Any command that runs to its end: <c>gateway ARGUMENTS</c>.</summary>
@@ -169,10 +178,7 @@ internal sealed class GatewayProcess : IDisposable
     public void Dispose()
     {
         process.Dispose();
-        if (ownsFolder)
-        {
-            Directory.Delete(Folder, recursive: true);
-        }
+        Directory.Delete(Folder, recursive: true);
     }
 
     /// <summary>A problem's JSON with its escapes resolved, so that tests may look for what an operator reads.</summary>
@@ -207,5 +213,9 @@ internal sealed class GatewayProcess : IDisposable
             .Replace("$STATE", Path.Combine(folder, "state"), StringComparison.Ordinal) + "\n";
     }
 
-    private ChildProcess Launch() => Begin(["run", "--config", ConfigFile], environment);
+    private ChildProcess Launch()
+    {
+        string[] line = [.. wrapper, Repository.GatewayBinary, "run", "--config", ConfigFile];
+        return ChildProcess.Start(line[0], line[1..], WithDotnet(environment));
+    }
 }

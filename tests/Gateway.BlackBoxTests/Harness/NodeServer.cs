@@ -51,6 +51,19 @@ internal sealed class NodeServer : IDisposable
         "127.0.0.1",
         new Dictionary<string, string?> { ["ID"] = id, ["PORT"] = Ports.Any().ToString() });
 
+    /// <summary>A Consul that lies about one service once it is told to (<c>/liar/on</c>).</summary>
+    public static Task<NodeServer> StartLiar(int consulPort, string about, string with) => Launch(
+        "consul-liar.js",
+        "liar",
+        "127.0.0.1",
+        new Dictionary<string, string?>
+        {
+            ["PORT"] = Ports.Any().ToString(),
+            ["CONSUL_PORT"] = consulPort.ToString(),
+            ["LIE_ABOUT"] = about,
+            ["LIE_WITH"] = with,
+        });
+
     /// <summary>The service registration of this instance.</summary>
     public Registration AsService(string name, params string[] tags) => new(name, $"{name}-{Id}", Port, tags) { Address = Address };
 

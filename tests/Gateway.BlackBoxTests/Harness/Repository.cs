@@ -14,11 +14,14 @@ internal static class Repository
     /// <summary>The folder of the fixtures.</summary>
     public static string Fixtures => Path.Combine(Root, "tests", "fixtures");
 
+    /// <summary>Debug or Release, as these tests were built: .../bin/Release/net10.0/.</summary>
+    public static string Configuration { get; } = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd('/')).Parent!.Name;
+
     /// <summary>The built program: <c>GATEWAY_BINARY</c>, else the one built beside these tests, same configuration.</summary>
     public static string GatewayBinary { get; } =
         Environment.GetEnvironmentVariable("GATEWAY_BINARY") is { Length: > 0 } named
             ? named
-            : Path.Combine(Root, "src", "Gateway.Cli", "bin", Configuration(), "net10.0", "gateway");
+            : Path.Combine(Root, "src", "Gateway.Cli", "bin", Configuration, "net10.0", "gateway");
 
     /// <summary>What the program's launcher needs to find a .NET that is not in its usual place.</summary>
     public static string DotnetRoot { get; } =
@@ -43,8 +46,4 @@ internal static class Repository
 
         throw new InvalidOperationException($"No Gateway.sln above {AppContext.BaseDirectory}.");
     }
-
-    // .../bin/Release/net10.0/ → Release
-    private static string Configuration() =>
-        new DirectoryInfo(AppContext.BaseDirectory.TrimEnd('/')).Parent!.Name;
 }

@@ -178,6 +178,37 @@ public sealed class BadCatalogTests(Platform platform) : IClassFixture<Platform>
         });
     }
 
+    [ConsulFact]
+    public async Task Consul_that_answers_another_services_json_loses_nobody_and_is_named()
+    {
+        int victim = Ports.Production(), other = Ports.Production(), later = Ports.Production();
+        string unique = Guid.NewGuid().ToString("N")[..6];
+        string about = $"victim-{unique}", with = $"other-{unique}";
+        NodeServer server = await platform.Serve(about, "victim", "production", $"internal-listen-http-{victim}");
+        await platform.Serve(with, "other", "production", $"internal-listen-http-{other}");
+        using NodeServer liar = await NodeServer.StartLiar(platform.Consul.HttpPort, about, with);
+        using GatewayProcess gateway = await GatewayProcess.StartReady(
+            $$"""
+            catalog: { consul: { address: "http://127.0.0.1:{{liar.Port}}" } }
+            internal: { addresses: [127.0.0.7] }
+            """);
+        await Platform.Serves(victim, "victim", "127.0.0.7");
+        await Platform.Serves(other, "other", "127.0.0.7");
+
+        await liar.Ask("/liar/on");
+        await platform.Consul.Register(server.AsService(about, "production", $"internal-listen-http-{victim}", "note"));
+        await Eventually.True(async () => int.Parse((await liar.Ask("/liar/count")).Text) > 0, "the lie was told");
+        JsonElement problem = await gateway.Problem(about, with);
+        Assert.False(string.IsNullOrEmpty(problem.GetProperty("now").GetString()));
+        await Eventually.Stays(
+            async () => (await Wire.Get(victim, address: "127.0.0.7")).ServedBy == "victim"
+                && (await Wire.Get(other, address: "127.0.0.7")).ServedBy == "other",
+            "each port serves its own",
+            seconds: 2);
+        await platform.Serve($"later-{unique}", "later", "production", $"internal-listen-http-{later}");
+        await Platform.Serves(later, "later", "127.0.0.7");
+    }
+
     // A problem as `gateway problems --json` prints it.
     private async Task<JsonElement> Problem(params string[] parts)
     {

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Text.Json;
 using Gateway.BlackBoxTests.Harness;
 
 namespace Gateway.BlackBoxTests.Lifecycle;
@@ -116,6 +117,33 @@ public sealed class StartTests
             async () => !(await gateway.Problems()).Any(
                 static problem => GatewayProcess.Plain(problem).Contains(Environment.ProcessId.ToString(), StringComparison.Ordinal)),
             "the problem is gone");
+    }
+
+    [Fact]
+    public async Task Port_that_may_not_be_bound_is_a_problem_and_the_rest_serves()
+    {
+        // A root without CAP_NET_BIND_SERVICE, where ports below 1024 need it.
+        string? setpriv = Repository.Which("setpriv");
+        int privileged = Random.Shared.Next(200, 500);
+        if (setpriv is null || Environment.UserName != "root"
+            || int.Parse(await File.ReadAllTextAsync("/proc/sys/net/ipv4/ip_unprivileged_port_start")) <= privileged)
+        {
+            Assert.Skip("needs root, setpriv and privileged ports to take a privilege away");
+        }
+
+        using NodeServer server = await NodeServer.Start("static");
+        int free = Ports.Production();
+        using GatewayProcess gateway = await GatewayProcess.StartReady(
+            Scenario.Configuration(),
+            null,
+            [setpriv, "--bounding-set", "-net_bind_service"],
+            ("catalog.yaml", Scenario.Catalog(
+                server.AsService("free", "production", $"internal-listen-http-{free}"),
+                server.AsService("root-only", "production", $"internal-listen-http-{privileged}"))));
+        await Platform.Serves(free, "static");
+        JsonElement problem = await gateway.Problem("root-only", privileged.ToString());
+        Assert.Contains("CAP_NET_BIND_SERVICE", GatewayProcess.Plain(problem), StringComparison.Ordinal);
+        Assert.False(await Wire.Accepts(privileged));
     }
 
     [Fact]

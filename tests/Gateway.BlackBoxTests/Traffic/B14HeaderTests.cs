@@ -102,7 +102,14 @@ public sealed class B14HeaderTests(Platform platform) : IClassFixture<Platform>
     [ConsulTheory]
     [InlineData("Host: second")]
     [InlineData("Content-Length: 0\r\nContent-Length: 5")]
-    [InlineData("Content-Length: 5\r\nTransfer-Encoding: chunked")]
+    [InlineData("Content-Length: 5, 5")]
+    [InlineData("Content-Length: -1")]
+    [InlineData("Content-Length: 0x5")]
+    [InlineData("Transfer-Encoding: gzip, chunked")]
+    [InlineData("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked")]
+    [InlineData("Space-Before : x")]
+    [InlineData("X-A: 1\r\n folded")]
+    [InlineData("X-Nul: a\0b")]
     [InlineData("Content-Length: +5")]
     [InlineData("Transfer-Encoding: xchunked")]
     [InlineData("Bad Name: x")]
@@ -112,6 +119,34 @@ public sealed class B14HeaderTests(Platform platform) : IClassFixture<Platform>
         WireAnswer answer = await Wire.Get(port, headers: line);
         Assert.True(answer.Status is >= 400 and < 502, $"{answer.Status} {answer.Text}");
         Assert.Null(answer.ServedBy);
+    }
+
+    [ConsulFact]
+    public async Task Length_beside_chunked_is_refused_or_leaves_no_trace()
+    {
+        // RFC 9112 §6.3: refuse, or follow the chunks alone; who forwards removes the length. Both ends the connection.
+        int port = await Serve("b14-both");
+        using CancellationTokenSource deadline = new(Eventually.Seconds(20));
+        using Wire wire = await Wire.Connect(port, cancel: deadline.Token);
+        WireAnswer answer = await wire.Exchange(
+            Wire.Request("POST", "/upload", "x", "Content-Length: 30", "Transfer-Encoding: chunked") + "2\r\nhi\r\n0\r\n\r\n", deadline.Token);
+        if (answer.Status == 400)
+        {
+            return;
+        }
+
+        Assert.Equal(2, answer.Json.RootElement.GetProperty("length").GetInt32());
+        Assert.DoesNotContain(answer.Received(), static line => line.Key.Contains("Content-Length", StringComparison.OrdinalIgnoreCase));
+        Assert.Empty(await wire.ReadAll(deadline.Token));
+    }
+
+    [ConsulFact]
+    public async Task Head_beyond_all_measure_is_431()
+    {
+        int port = await Serve("b14-huge");
+        WireAnswer answer = await Wire.Get(port, headers: [.. Enumerable.Range(0, 30).Select(static i => $"X-{i}: {new string('x', 8000)}")]);
+        Assert.Equal(431, answer.Status);
+        Assert.Equal("bad-request", answer.Reason);
     }
 
     [ConsulFact]

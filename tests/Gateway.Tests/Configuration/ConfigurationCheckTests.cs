@@ -193,7 +193,12 @@ public sealed class ConfigurationCheckTests : IDisposable
     {
         Instance instance = new()
         {
-            Service = "orders", Node = "n1", ServiceId = "o", Address = "10.0.0.1", Port = 1, Tags = ["internal-listen-http-9900"],
+            Service = "orders",
+            Node = "n1",
+            ServiceId = "o",
+            Address = "10.0.0.1",
+            Port = 1,
+            Tags = ["internal-listen-http-9900"],
         };
         CheckReport report = Run(
             Write("g.yaml", ""), Write("dump.yaml", "services: []"), _ => new CatalogDump { Instances = [instance] });
@@ -206,7 +211,11 @@ public sealed class ConfigurationCheckTests : IDisposable
     {
         Instance instance = new()
         {
-            Service = "orders", Node = "n1", ServiceId = "o", Address = "10.0.0.1", Port = 1,
+            Service = "orders",
+            Node = "n1",
+            ServiceId = "o",
+            Address = "10.0.0.1",
+            Port = 1,
             Tags = ["internal-listen-http-3000", "internal-listen-http-\u001b[31m\nforged.yaml:1:1: error: x"],
         };
         CheckReport report = Run(

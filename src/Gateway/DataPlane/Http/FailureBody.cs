@@ -91,13 +91,16 @@ internal static class FailureBody
             FailureLanguage.Html => Encoding.UTF8.GetBytes(string.Create(c, $"""
                 <!doctype html>
                 <html lang="en"><head><meta charset="utf-8"><title>{reason.Status} {reason.Code}</title></head>
-                <body><h1>{reason.Status}</h1><p>{reason.Text}</p><p><small>{reason.Code}, request {requestId}</small></p></body></html>
+                <body><h1>{reason.Status}</h1><p>{reason.Text}</p>
+                <p><small>{reason.Code}, request {requestId}</small></p></body></html>
 
                 """)),
             _ => Encoding.UTF8.GetBytes(string.Create(
                 c,
-                $$"""{"status":{{reason.Status}},"reason":"{{reason.Code}}","message":"{{reason.Text}}","requestId":"{{requestId}}"}""")
-                + "\n"),
+                $$"""
+                {"status":{{reason.Status}},"reason":"{{reason.Code}}","message":"{{reason.Text}}","requestId":"{{requestId}}"}
+
+                """)),
         };
     }
 }

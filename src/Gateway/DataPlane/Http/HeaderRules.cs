@@ -59,7 +59,8 @@ internal static class HeaderRules
     public static bool NamesNothing(ReadOnlySpan<char> connection) =>
         connection.IsEmpty || Is(connection, "keep-alive") || Is(connection, "close") || Is(connection, "Upgrade");
 
-    /// <summary>How often our id stands in a value of CDN-Loop: ids apart by commas, each with parameters after a semicolon.</summary>
+    /// <summary>How often our id stands in a value of CDN-Loop: ids apart by commas, each with parameters after a
+    /// semicolon.</summary>
     public static int CountOwnId(ReadOnlySpan<char> cdnLoop, ReadOnlySpan<char> ownId)
     {
         int count = 0;

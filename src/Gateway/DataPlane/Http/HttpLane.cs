@@ -41,8 +41,8 @@ internal sealed class HttpLane : IAsyncDisposable
     /// <param name="loopId">Our id in CDN-Loop: a token without blanks, commas or semicolons, the same after a restart.</param>
     /// <param name="recorded">Told of each record too, on the request's thread; null: nobody.</param>
     public HttpLane(
-        ClusterTable clusters, TimeProvider clock, ILoggerFactory loggers, GatewayMetrics metrics, AccessLog accessLog, string loopId,
-        Action<AccessRecord>? recorded = null)
+        ClusterTable clusters, TimeProvider clock, ILoggerFactory loggers, GatewayMetrics metrics, AccessLog accessLog,
+        string loopId, Action<AccessRecord>? recorded = null)
     {
         ILogger logger = loggers.CreateLogger("Gateway.Http");
         RequestRecords records = new(metrics, accessLog, recorded);
@@ -62,7 +62,8 @@ internal sealed class HttpLane : IAsyncDisposable
         _front = new KestrelFront(
             new PrefacePeek(_connections, clock), new RefusalWatch(records, clock, logger), loggers, metrics);
         _sweep = clock.CreateTimer(
-            static tracker => ((ConnectionTracker)tracker!).Sweep(), _connections, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
+            static tracker => ((ConnectionTracker)tracker!).Sweep(), _connections,
+            TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
     }
 
     /// <summary>Connections open, idle ones included.</summary>

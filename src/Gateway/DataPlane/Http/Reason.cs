@@ -7,7 +7,8 @@ namespace Gateway.DataPlane.Http;
 internal sealed record Reason
 {
     /// <summary>No route leads anywhere for this listener, host and path.</summary>
-    public static readonly Reason NoRoute = new("no-route", 404, Grpc.Unimplemented, "No service is reached at this host and path.");
+    public static readonly Reason NoRoute =
+        new("no-route", 404, Grpc.Unimplemented, "No service is reached at this host and path.");
 
     /// <summary>The request breaks the rules of HTTP. Its status may also be 408, 413, 421 or 431.</summary>
     public static readonly Reason BadRequest = new("bad-request", 400, Grpc.Internal, "The request breaks the rules of HTTP.");
@@ -26,7 +27,8 @@ internal sealed record Reason
     public static readonly Reason TimeoutConnect =
         new("timeout-connect", 504, Grpc.Unavailable, "Connecting to an instance of the service took too long.");
 
-    /// <summary>No byte came for <c>timeouts.response</c>. The instance may have acted, so gRPC clients are not told to retry.</summary>
+    /// <summary>No byte came for <c>timeouts.response</c>. The instance may have acted, so gRPC clients are not told to
+    /// retry.</summary>
     public static readonly Reason TimeoutResponse =
         new("timeout-response", 504, Grpc.DeadlineExceeded, "The instance took too long to answer.");
 

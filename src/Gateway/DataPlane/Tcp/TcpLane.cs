@@ -177,6 +177,7 @@ internal sealed class TcpLane : IAsyncDisposable
                     // 3. Relay.
                     served.Connect = _time.GetElapsedTime(relay.StartedTimestamp);
                     served.Reason = "";
+                    target.Health.ConnectSucceeded();
                     await relay.RunAsync(target, destination, timeouts.Tunnel);
                     return;
                 }

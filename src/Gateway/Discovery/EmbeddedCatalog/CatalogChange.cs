@@ -1,7 +1,3 @@
-using System.Text.Json;
-using System.Text.Json.Serialization;
-using Gateway.Catalog;
-
 namespace Gateway.Discovery.EmbeddedCatalog;
 
 /// <summary>
@@ -40,29 +36,13 @@ internal readonly record struct Heartbeat(string CheckId, DateTimeOffset Deadlin
 
 /// <summary>What watchers were told, kept so that no index goes backwards over a restart.</summary>
 internal sealed record CatalogIndexes(
-    ulong Services, ulong State, ulong NodeHealth, ulong ExtinctFloor, ulong KeyFloor, NamedIndex[] ByService, NamedIndex[] Tombstones);
+    ulong Services,
+    ulong State,
+    ulong NodeHealth,
+    ulong ExtinctFloor,
+    ulong KeyFloor,
+    NamedIndex[] ByService,
+    NamedIndex[] Tombstones);
 
 /// <summary>Indexes of a service name (also one without instances) or of a deleted key.</summary>
 internal readonly record struct NamedIndex(string Name, ulong Definition, ulong Health);
-
-/// <summary>The journal's encoding: JSON, because a person may have to read it one night.</summary>
-[JsonSourceGenerationOptions(
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
-    UseStringEnumConverter = true,
-    Converters = [typeof(EquatableArrayConverter<string>), typeof(EquatableArrayConverter<MetaEntry>), typeof(EquatableArrayConverter<NamedAddress>)])]
-[JsonSerializable(typeof(CatalogChange))]
-[JsonSerializable(typeof(string[]))]
-[JsonSerializable(typeof(MetaEntry[]))]
-[JsonSerializable(typeof(NamedAddress[]))]
-internal sealed partial class CatalogChangeJson : JsonSerializerContext;
-
-/// <summary>Writes an <see cref="EquatableArray{T}"/> as a JSON array.</summary>
-internal sealed class EquatableArrayConverter<T> : JsonConverter<EquatableArray<T>>
-    where T : IEquatable<T>
-{
-    public override EquatableArray<T> Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        ((T[]?)JsonSerializer.Deserialize(ref reader, options.GetTypeInfo(typeof(T[]))) ?? []).ToEquatableArray();
-
-    public override void Write(Utf8JsonWriter writer, EquatableArray<T> value, JsonSerializerOptions options) =>
-        JsonSerializer.Serialize(writer, value.AsSpan().ToArray(), options.GetTypeInfo(typeof(T[])));
-}

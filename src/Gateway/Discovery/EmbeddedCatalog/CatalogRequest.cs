@@ -10,7 +10,7 @@ using Microsoft.Extensions.Primitives;
 
 namespace Gateway.Discovery.EmbeddedCatalog;
 
-/// <summary>One request to the catalog: its decoded path, its query as Go reads it, and the ways to answer as Consul does.</summary>
+/// <summary>One request to the catalog: decoded path, query as Go reads it, and the ways to answer as Consul does.</summary>
 internal sealed class CatalogRequest
 {
     private static readonly JsonWriterOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };

@@ -234,7 +234,8 @@ internal sealed class CheckRunner : IDisposable
             try
             {
                 using CancellationTokenSource timeout = new(definition.Timeout, _clock);
-                using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, _stop.Token);
+                using CancellationTokenSource either =
+                    CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, _stop.Token);
                 (CheckStatus status, string output) = definition.Kind == CheckKind.Http
                     ? await ProbeHttp(definition, either.Token)
                     : await ProbeTcp(definition, either.Token);
@@ -276,7 +277,8 @@ internal sealed class CheckRunner : IDisposable
 
             request.Headers.TryAddWithoutValidation("User-Agent", "Consul Health Check");
             request.Headers.TryAddWithoutValidation("Accept", "text/plain, text/*, */*");
-            foreach (IGrouping<string, string> header in definition.Headers.GroupBy(h => h.Key, h => h.Value, StringComparer.OrdinalIgnoreCase))
+            foreach (IGrouping<string, string> header in definition.Headers
+                .GroupBy(h => h.Key, h => h.Value, StringComparer.OrdinalIgnoreCase))
             {
                 request.Headers.Remove(header.Key);
                 HttpHeaders headers = request.Headers.TryAddWithoutValidation(header.Key, header) ? request.Headers
@@ -289,11 +291,14 @@ internal sealed class CheckRunner : IDisposable
             string body = await ReadSome(response, stop);
             int code = (int)response.StatusCode;
             string output = $"HTTP {method} {definition.Target}: {code} {response.ReasonPhrase} Output: {body}";
-            return (code is >= 200 and <= 299 ? CheckStatus.Passing : code == 429 ? CheckStatus.Warning : CheckStatus.Critical, output);
+            CheckStatus status = code is >= 200 and <= 299 ? CheckStatus.Passing
+                : code == 429 ? CheckStatus.Warning : CheckStatus.Critical;
+            return (status, output);
         }
         catch (OperationCanceledException)
         {
-            return (CheckStatus.Critical, $"{method} {definition.Target}: no answer within {GoDuration.Format(definition.Timeout)}");
+            return (
+                CheckStatus.Critical, $"{method} {definition.Target}: no answer within {GoDuration.Format(definition.Timeout)}");
         }
         catch (Exception failure) when (failure is HttpRequestException or IOException or ArgumentException or FormatException
             or InvalidOperationException or NotSupportedException)

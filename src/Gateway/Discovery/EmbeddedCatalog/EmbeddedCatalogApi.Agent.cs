@@ -83,7 +83,8 @@ internal sealed partial class EmbeddedCatalogApi
         json.WriteEndObject();
         json.WriteNumber("Status", 1);
         foreach ((string name, int version) in (ReadOnlySpan<(string, int)>)[
-            ("ProtocolMin", 1), ("ProtocolMax", 5), ("ProtocolCur", 2), ("DelegateMin", 2), ("DelegateMax", 5), ("DelegateCur", 4)])
+            ("ProtocolMin", 1), ("ProtocolMax", 5), ("ProtocolCur", 2),
+            ("DelegateMin", 2), ("DelegateMax", 5), ("DelegateCur", 4)])
         {
             json.WriteNumber(name, version);
         }
@@ -182,7 +183,8 @@ internal sealed partial class EmbeddedCatalogApi
             return;
         }
 
-        _store.Register(registration!, request.Query("replace-existing-checks") is "true" or "1" or "t" or "T" or "TRUE" or "True");
+        bool replace = request.Query("replace-existing-checks") is "true" or "1" or "t" or "T" or "TRUE" or "True";
+        _store.Register(registration!, replace);
         await Acknowledge(request);
     }
 
@@ -279,7 +281,8 @@ internal sealed partial class EmbeddedCatalogApi
         await Acknowledge(request);
     }
 
-    private Task Heard(CatalogRequest request, string id, CheckStatus status) => Heard(request, id, status, request.Query("note"));
+    private Task Heard(CatalogRequest request, string id, CheckStatus status) =>
+        Heard(request, id, status, request.Query("note"));
 
     /// <summary>Not flushed before it is acknowledged: the next heartbeat says it again, and kill -9 does not lose it.</summary>
     private Task Heard(CatalogRequest request, string id, CheckStatus status, string output) =>
@@ -298,7 +301,9 @@ internal sealed partial class EmbeddedCatalogApi
 
         // Consul's CheckOutputMaxSize.
         const int outputMax = 4096;
-        string shown = output.Length <= outputMax ? output : $"{output[..outputMax]} ... (captured {outputMax} of {output.Length} bytes)";
+        string shown = output.Length <= outputMax
+            ? output
+            : $"{output[..outputMax]} ... (captured {outputMax} of {output.Length} bytes)";
         await (refusal is null ? Heard(request, id, status, shown) : request.Refuse(refusal));
     }
 

@@ -102,7 +102,8 @@ internal sealed partial class EmbeddedCatalogApi
             return;
         }
 
-        (NodeRecord node, ServiceRecord[] services) = Take(request, topic, state => (state.Node, state.Instances(name).ToArray()));
+        (NodeRecord node, ServiceRecord[] services) = Take(
+            request, topic, state => (state.Node, state.Instances(name).ToArray()));
         await request.Json(json =>
         {
             json.WriteStartArray();
@@ -139,7 +140,8 @@ internal sealed partial class EmbeddedCatalogApi
                 case "0" or "f" or "F" or "false" or "FALSE" or "False":
                     break;
                 default:
-                    await request.Text(400, $"Invalid value for ?passing: '{request.Query("passing")}'; allowed are true and false");
+                    await request.Text(
+                        400, $"Invalid value for ?passing: '{request.Query("passing")}'; allowed are true and false");
                     return;
             }
         }

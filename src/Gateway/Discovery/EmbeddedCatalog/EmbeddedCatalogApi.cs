@@ -81,8 +81,9 @@ internal sealed partial class EmbeddedCatalogApi
         Route? route = Array.Find(_routes, r => r.Matches(request.Path));
         if (route is null)
         {
-            await request.Text(404, $"Not found: '{request.Path}' is not in the part of Consul's API that the embedded catalog has: "
-                + "/v1/agent/{self,services,service,checks,check,maintenance}, /v1/catalog, /v1/health/{service,checks,state,node}, "
+            await request.Text(404, $"Not found: '{request.Path}' is not in the part of Consul's API that the embedded catalog "
+                + "has: /v1/agent/{self,services,service,checks,check,maintenance}, /v1/catalog, "
+                + "/v1/health/{service,checks,state,node}, "
                 + "/v1/kv, /v1/status");
             return;
         }
@@ -101,7 +102,8 @@ internal sealed partial class EmbeddedCatalogApi
         }
         catch (IOException failure) when (!request.Aborted.IsCancellationRequested)
         {
-            await request.Text(500, $"The embedded catalog could not write its journal, nothing was registered: {failure.Message}");
+            await request.Text(
+                500, $"The embedded catalog could not write its journal, nothing was registered: {failure.Message}");
         }
     }
 
@@ -123,7 +125,8 @@ internal sealed partial class EmbeddedCatalogApi
         if (request.Query("dc") is { Length: > 0 } datacenter && datacenter != NodeRecord.Datacenter)
         {
             request.Index(1, knownLeader: false);
-            await request.Text(500, $"No path to datacenter '{datacenter}': the embedded catalog is '{NodeRecord.Datacenter}' only");
+            await request.Text(
+                500, $"No path to datacenter '{datacenter}': the embedded catalog is '{NodeRecord.Datacenter}' only");
             return false;
         }
 
@@ -132,7 +135,8 @@ internal sealed partial class EmbeddedCatalogApi
         {
             if (!GoDuration.TryParse(waitText, out wait))
             {
-                await request.Text(400, $"Invalid wait time: query parameter 'wait' is '{waitText}'; allowed is {GoDuration.Allowed}");
+                await request.Text(
+                    400, $"Invalid wait time: query parameter 'wait' is '{waitText}'; allowed is {GoDuration.Allowed}");
                 return false;
             }
 

@@ -28,7 +28,7 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
     private SafeFileHandle? _file;      // writer: whoever holds the store's lock
     private long _fileBytes;            // same
     private long _rewrittenBytes;       // same
-    private long _written;              // logical position, grows over rewrites; written under the store's lock, read by committers
+    private long _written;              // logical position; written under the store's lock, read by committers
     private long _synced;               // written by the holder of _flushing and by Rewrite
     private string? _broken;            // why nothing can be written any more; set once
 
@@ -94,7 +94,8 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
             }
 
             damaged = true;
-            string aside = $"{journal._path}.corrupt-{clock.GetUtcNow().ToString("yyyyMMdd-HHmmss", CultureInfo.InvariantCulture)}";
+            string stamp = clock.GetUtcNow().ToString("yyyyMMdd-HHmmss", CultureInfo.InvariantCulture);
+            string aside = $"{journal._path}.corrupt-{stamp}";
             for (int i = 2; File.Exists(aside); i++)
             {
                 aside = $"{aside.Split('~')[0]}~{i}";
@@ -190,7 +191,7 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
         }
     }
 
-    /// <summary>Replaces the file by one that holds <paramref name="whole"/> only: new file, flush, rename. Caller: as Append.</summary>
+    /// <summary>Replaces the file by one with <paramref name="whole"/> only: new file, flush, rename.</summary>
     /// <exception cref="IOException">It could not be replaced; the old one goes on.</exception>
     public void Rewrite(CatalogChange whole)
     {
@@ -246,7 +247,7 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
 
     private static byte[] Encode(CatalogChange change)
     {
-        byte[] payload = JsonSerializer.SerializeToUtf8Bytes(change, CatalogChangeJson.Default.CatalogChange);
+        byte[] payload = CatalogChangeCodec.Encode(change);
         byte[] record = new byte[HeaderBytes + payload.Length];
         BinaryPrimitives.WriteInt32LittleEndian(record, payload.Length);
         BinaryPrimitives.WriteUInt32LittleEndian(record.AsSpan(4), Checksum(payload));
@@ -269,7 +270,7 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
         byte[] header = new byte[HeaderBytes];
         while (at < total)
         {
-            // 1. The header: short is torn, wrong is damage, unless the rest is the zeros that a file system leaves after a crash.
+            // 1. The header: short is torn, wrong is damage, unless the rest is the zeros that a crashed file system leaves.
             if (total - at < HeaderBytes)
             {
                 break;
@@ -298,8 +299,7 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
             // 3. The change.
             try
             {
-                replay(JsonSerializer.Deserialize(payload, CatalogChangeJson.Default.CatalogChange)
-                    ?? throw new JsonException("null"));
+                replay(CatalogChangeCodec.Decode(payload));
             }
             catch (JsonException failure)
             {

@@ -45,7 +45,8 @@ internal sealed class EmbeddedCatalogServer : IAsyncDisposable
         _store = new EmbeddedCatalogStore(
             clock, Path.Combine(stateDirectory, "catalog"), nodeName ?? Environment.MachineName, address ?? HostAddress());
         _api = new EmbeddedCatalogApi(_store);
-        _runner = new CheckRunner(_store, clock, id => _log.LogWarning("Service {Id} was critical for too long and is deregistered", id));
+        _runner = new CheckRunner(
+            _store, clock, id => _log.LogWarning("Service {Id} was critical for too long and is deregistered", id));
         _store.CheckChanged = _runner.Look;
         foreach (Problem problem in _store.Problems)
         {
@@ -59,7 +60,7 @@ internal sealed class EmbeddedCatalogServer : IAsyncDisposable
     /// <summary>The store, for tests.</summary>
     internal EmbeddedCatalogStore Store => _store;
 
-    /// <summary>Starts the checks and serves connections that <paramref name="transport"/> accepts at <paramref name="at"/>.</summary>
+    /// <summary>Starts the checks and serves what <paramref name="transport"/> accepts at <paramref name="at"/>.</summary>
     /// <exception cref="IOException">The address is in use.</exception>
     public async Task StartAsync(IConnectionListenerFactory transport, EndPoint at, CancellationToken stop)
     {
@@ -129,7 +130,8 @@ internal sealed class EmbeddedCatalogServer : IAsyncDisposable
         try
         {
             IPAddress? best = NetworkInterface.GetAllNetworkInterfaces()
-                .Where(i => i.OperationalStatus == OperationalStatus.Up && i.NetworkInterfaceType != NetworkInterfaceType.Loopback)
+                .Where(i => i.OperationalStatus == OperationalStatus.Up
+                    && i.NetworkInterfaceType != NetworkInterfaceType.Loopback)
                 .SelectMany(i => i.GetIPProperties().UnicastAddresses)
                 .Select(a => a.Address)
                 .Where(a => a.AddressFamily == AddressFamily.InterNetwork)

@@ -35,7 +35,8 @@ internal sealed class EmbeddedCatalogState
 
     public CheckRecord? FindCheck(string id) => _checks.GetValueOrDefault(id);
 
-    public IEnumerable<ServiceRecord> Instances(string name) => _idsByName.GetValueOrDefault(name, None).Select(id => _services[id]);
+    public IEnumerable<ServiceRecord> Instances(string name) =>
+        _idsByName.GetValueOrDefault(name, None).Select(id => _services[id]);
 
     /// <summary>Checks of a service by id; the node's own for the empty id.</summary>
     public IEnumerable<CheckRecord> ChecksOf(string serviceId) =>

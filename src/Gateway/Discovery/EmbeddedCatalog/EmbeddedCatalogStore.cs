@@ -20,7 +20,7 @@ internal enum WriteResult
 /// is written to the journal, applied, and wakes only those it concerns. Readers take records out under the lock and format them
 /// outside. Invariant: the index only rises, over restarts too.
 /// </summary>
-internal sealed class EmbeddedCatalogStore : IDisposable
+internal sealed partial class EmbeddedCatalogStore : IDisposable
 {
     private const ulong IndexesSkippedAtStart = 1000;
 
@@ -134,7 +134,7 @@ internal sealed class EmbeddedCatalogStore : IDisposable
         }
     }
 
-    /// <summary>Registers a service and its checks, or replaces what has its id. The same content again changes nothing.</summary>
+    /// <summary>Registers a service and its checks, or replaces what has its id. The same again changes nothing.</summary>
     /// <exception cref="IOException">It could not be written; nothing changed.</exception>
     public void Register(ServiceRegistration registration, bool replaceChecks)
     {
@@ -255,7 +255,7 @@ internal sealed class EmbeddedCatalogStore : IDisposable
         return WriteResult.Done;
     }
 
-    /// <summary>Maintenance of a service, or of the node for the empty id, as the critical check that Consul makes of it.</summary>
+    /// <summary>Maintenance of a service, or of the node for the empty id: the critical check that Consul makes of it.</summary>
     /// <exception cref="IOException">It could not be written; nothing changed.</exception>
     public WriteResult SetMaintenance(string serviceId, bool enable, string reason)
     {
@@ -282,7 +282,8 @@ internal sealed class EmbeddedCatalogStore : IDisposable
                 Kind = CheckKind.Maintenance,
                 Notes = reason.Length > 0
                     ? reason
-                    : $"Maintenance mode is enabled for this {(node ? "node" : "service")}, but no reason was provided. This is a default message.",
+                    : $"Maintenance mode is enabled for this {(node ? "node" : "service")}, but no reason was provided. "
+                        + "This is a default message.",
             };
             CheckRecord check = new()
             {
@@ -299,84 +300,11 @@ internal sealed class EmbeddedCatalogStore : IDisposable
         return WriteResult.Done;
     }
 
-    /// <summary>What a program says of its own TTL check.</summary>
-    public WriteResult Heard(string checkId, CheckStatus status, string output)
-    {
-        lock (_lock)
-        {
-            if (_state.FindCheck(checkId) is not { Definition.Kind: CheckKind.Ttl } check)
-            {
-                return WriteResult.Unknown;
-            }
-
-            Observe(check with { Deadline = _clock.GetUtcNow() + check.Definition.Ttl }, status, output);
-        }
-
-        Announce([checkId]);
-        return WriteResult.Done;
-    }
-
-    /// <summary>What a probe found; ignored when the check is another one by now.</summary>
-    public void Probed(CheckDefinition definition, CheckStatus status, string output)
-    {
-        lock (_lock)
-        {
-            if (_state.FindCheck(definition.Id) is { } check && check.Definition == definition)
-            {
-                Observe(check, status, output);
-            }
-        }
-    }
-
-    /// <summary>Turns a TTL check critical whose deadline has passed. Gives the deadline it has now, or null.</summary>
-    public DateTimeOffset? Expire(string checkId)
-    {
-        lock (_lock)
-        {
-            if (_state.FindCheck(checkId) is not { Definition.Kind: CheckKind.Ttl, Deadline: { } deadline } check)
-            {
-                return null;
-            }
-
-            if (deadline > _clock.GetUtcNow())
-            {
-                return deadline;
-            }
-
-            const string expired = "TTL expired";
-            string output = check.Output.Length == 0 || check.Output.StartsWith(expired, StringComparison.Ordinal)
-                ? expired
-                : $"{expired} (last output before timeout follows): {check.Output}";
-            Observe(check with { Deadline = null }, CheckStatus.Critical, output);
-            return null;
-        }
-    }
-
-    /// <summary>Removes services that were critical for longer than they asked for. Gives their ids.</summary>
-    public List<string> Reap()
-    {
-        List<string> reaped;
-        List<string> checks = [];
-        lock (_lock)
-        {
-            DateTimeOffset now = _clock.GetUtcNow();
-            reaped = [.. _state.Checks
-                .Where(c => c.Definition.DeregisterAfter > TimeSpan.Zero && c.Definition.ServiceId.Length > 0
-                    && c.CriticalSince is { } since && now - since > c.Definition.DeregisterAfter)
-                .Select(c => c.Definition.ServiceId)
-                .Distinct(StringComparer.Ordinal)];
-            if (reaped.Count > 0)
-            {
-                checks.AddRange(reaped.SelectMany(_state.ChecksOf).Select(c => c.Definition.Id));
-                Try(new CatalogChange { Index = _state.Index + 1, ServicesGone = [.. reaped] });
-            }
-        }
-
-        Announce(checks);
-        return reaped;
-    }
-
-    /// <summary>Writes a key. <paramref name="cas"/>: only if its ModifyIndex is that, 0 only if it does not exist; null: always.</summary>
+    /// <summary>Writes a key.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="value">Its value.</param>
+    /// <param name="flags">A number of the client's own.</param>
+    /// <param name="cas">Only if its ModifyIndex is this; 0: only if it does not exist; null: always.</param>
     /// <exception cref="IOException">It could not be written; nothing changed.</exception>
     public WriteResult PutKey(string key, byte[] value, ulong flags, ulong? cas)
     {
@@ -444,70 +372,7 @@ internal sealed class EmbeddedCatalogStore : IDisposable
         return _state.ToChange();
     }
 
-    /// <summary>Consul: a check registered again keeps how it stands; only a TTL check's clock starts anew.</summary>
-    private void AddCheck(CheckRegistration check, ulong next, List<CheckRecord> checks, List<Heartbeat> beats)
-    {
-        CheckDefinition definition = check.Definition;
-        DateTimeOffset now = _clock.GetUtcNow();
-        DateTimeOffset? deadline = definition.Kind == CheckKind.Ttl ? now + definition.Ttl : null;
-        CheckRecord? old = _state.FindCheck(definition.Id);
-        if (old is not null && old.Definition == definition)
-        {
-            if (deadline is { } at)
-            {
-                beats.Add(new Heartbeat(definition.Id, at));
-            }
-
-            return;
-        }
-
-        CheckStatus status = old?.Status ?? check.Status;
-        checks.Add(new CheckRecord
-        {
-            Definition = definition,
-            Status = status,
-            Output = old?.Output ?? "",
-            Deadline = deadline,
-            CriticalSince = status == CheckStatus.Critical ? old?.CriticalSince ?? now : null,
-            CreateIndex = old?.CreateIndex ?? next,
-            ModifyIndex = next,
-        });
-    }
-
-    /// <summary>
-    /// A check's news. Another status is a change; the same one with another output is seen by the next reader but wakes nobody,
-    /// as Consul's agent holds such updates back for minutes.
-    /// </summary>
-    private void Observe(CheckRecord check, CheckStatus status, string output)
-    {
-        if (status != check.Status)
-        {
-            ulong next = _state.Index + 1;
-            Try(new CatalogChange
-            {
-                Index = next,
-                Checks =
-                [
-                    check with
-                    {
-                        Status = status,
-                        Output = output,
-                        CriticalSince = status == CheckStatus.Critical ? _clock.GetUtcNow() : null,
-                        ModifyIndex = next,
-                    },
-                ],
-            });
-            return;
-        }
-
-        _state.PutQuietly(check with { Output = output });
-        if (check.Deadline is { } deadline)
-        {
-            Try(new CatalogChange { Index = _state.Index, Heartbeats = [new Heartbeat(check.Definition.Id, deadline)] });
-        }
-    }
-
-    /// <summary>Writes and applies a change that nobody waits for an acknowledgment of: it counts even if the disk is full.</summary>
+    /// <summary>Writes and applies a change that nobody waits for: it counts even if the disk is full.</summary>
     private void Try(CatalogChange change)
     {
         try

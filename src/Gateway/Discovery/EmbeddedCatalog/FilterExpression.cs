@@ -17,7 +17,7 @@ internal sealed class FilterExpression
 
     private FilterExpression(Func<Func<string, IReadOnlyList<string>?>, bool> matches) => _matches = matches;
 
-    /// <summary>Whether a record matches; <paramref name="select"/> gives what a selector leads to, a single string as a list of one.</summary>
+    /// <summary>Whether a record matches; <paramref name="select"/>: what a selector leads to, always a list.</summary>
     public bool Matches(Func<string, IReadOnlyList<string>?> select) => _matches(select);
 
     /// <summary>Reads an expression. <paramref name="knows"/>: which selectors lead somewhere, and whether to a list.</summary>
@@ -87,7 +87,8 @@ internal sealed class FilterExpression
         {
             if (Word("not"))
             {
-                Func<Func<string, IReadOnlyList<string>?>, bool> inner = depth > DepthMax ? throw Expected("less depth") : Not(depth + 1);
+                Func<Func<string, IReadOnlyList<string>?>, bool> inner =
+                    depth > DepthMax ? throw Expected("less depth") : Not(depth + 1);
                 return s => !inner(s);
             }
 
@@ -141,7 +142,8 @@ internal sealed class FilterExpression
 
                 return Known(first) == SelectorKind.List
                     ? s => (s(first) is not { Count: > 0 }) != not
-                    : throw new FormatException($"Invalid match operator \"{(not ? "Is Not Empty" : "Is Empty")}\" for selector \"{first}\"");
+                    : throw new FormatException(
+                        $"Invalid match operator \"{(not ? "Is Not Empty" : "Is Empty")}\" for selector \"{first}\"");
             }
 
             bool equal = Symbol("==");
@@ -152,7 +154,8 @@ internal sealed class FilterExpression
 
             if (Known(first) == SelectorKind.List)
             {
-                throw new FormatException($"Invalid match operator \"{(equal ? "Equal" : "Not Equal")}\" for selector \"{first}\"");
+                throw new FormatException(
+                    $"Invalid match operator \"{(equal ? "Equal" : "Not Equal")}\" for selector \"{first}\"");
             }
 
             string value = Value(out _);
@@ -277,7 +280,8 @@ internal static class FilterSelectors
     private static readonly ImmutableHashSet<string> ServiceFields = ["ID", "Service", "Address", "Port", "EnableTagOverride"];
 
     public static SelectorKind OfCheck(string selector) =>
-        CheckFields.Contains(selector) ? SelectorKind.Single : selector == "ServiceTags" ? SelectorKind.List : SelectorKind.Unknown;
+        CheckFields.Contains(selector) ? SelectorKind.Single
+        : selector == "ServiceTags" ? SelectorKind.List : SelectorKind.Unknown;
 
     public static SelectorKind OfService(string selector) =>
         ServiceFields.Contains(selector) || IsMember(selector, "Meta.") || selector is "Weights.Passing" or "Weights.Warning"
@@ -287,7 +291,8 @@ internal static class FilterSelectors
     public static SelectorKind OfHealth(string selector) =>
         selector is "Node.Node" or "Node.Address" or "Node.ID" or "Node.Datacenter" ? SelectorKind.Single
         : selector.StartsWith("Service.", StringComparison.Ordinal) ? OfService(selector["Service.".Length..])
-        : selector.StartsWith("Checks.", StringComparison.Ordinal) && OfCheck(selector["Checks.".Length..]) != SelectorKind.Unknown
+        : selector.StartsWith("Checks.", StringComparison.Ordinal)
+            && OfCheck(selector["Checks.".Length..]) != SelectorKind.Unknown
             ? SelectorKind.List : SelectorKind.Unknown;
 
     public static SelectorKind OfCatalogService(string selector) => selector switch
@@ -309,7 +314,8 @@ internal static class FilterSelectors
         "Weights.Warning" => [$"{service.WeightWarning}"],
         "Tags" => [.. service.Tags],
         "Meta" => [.. service.Meta.Select(m => m.Key)],
-        _ when IsMember(selector, "Meta.") => [.. service.Meta.Where(m => m.Key == selector["Meta.".Length..]).Select(m => m.Value)],
+        _ when IsMember(selector, "Meta.") =>
+            [.. service.Meta.Where(m => m.Key == selector["Meta.".Length..]).Select(m => m.Value)],
         _ => null,
     };
 

@@ -4,7 +4,7 @@ using System.Text;
 
 namespace Gateway.Discovery.EmbeddedCatalog;
 
-/// <summary>Durations as Consul's clients write them: <c>10s</c>, <c>1m30s</c>, <c>1.5h</c>, <c>250ms</c>; units ns us ms s m h.</summary>
+/// <summary>Durations as Consul's clients write them: <c>10s</c>, <c>1m30s</c>, <c>1.5h</c>, <c>250ms</c>.</summary>
 internal static class GoDuration
 {
     public const string Allowed = "a duration such as 250ms, 10s, 1m30s";
@@ -35,7 +35,9 @@ internal static class GoDuration
         while (!rest.IsEmpty)
         {
             int digits = rest.IndexOfAnyExcept(NumberCharacters);
-            if (digits <= 0 || !decimal.TryParse(rest[..digits], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out decimal number))
+            if (digits <= 0
+                || !decimal.TryParse(
+                    rest[..digits], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out decimal number))
             {
                 return false;
             }

@@ -98,7 +98,8 @@ internal sealed class JsonFields
             case JsonValueKind.String when GoDuration.TryParse(value.Value.GetString()!, out TimeSpan duration):
                 return duration;
             case JsonValueKind.String:
-                Fail($"time: invalid duration \"{value.Value.GetString()}\" in field '{_at}{name}'; allowed is {GoDuration.Allowed}");
+                Fail($"time: invalid duration \"{value.Value.GetString()}\" in field '{_at}{name}'; "
+                    + $"allowed is {GoDuration.Allowed}");
                 return default;
             default:
                 Wrong(name, value.Value, GoDuration.Allowed);

@@ -12,13 +12,14 @@ internal sealed record Refusal(int Status, string Text);
 /// From the body of a registration to validated records, by the rules of Consul 1.8's agent: what it refuses is refused with its
 /// status and the beginning of its text, what it accepts is accepted (a port of 70000 too: the planner reports that).
 /// </summary>
-internal static class RegistrationDecoder
+internal static partial class RegistrationDecoder
 {
     private const string ServiceFields =
         "ID, Name, Tags, Address, TaggedAddresses, Port, Meta, Weights, EnableTagOverride, Check, Checks, Token, Kind, Namespace";
 
     private const string CheckFields =
-        "Name, Notes, Status, TTL, HTTP, Header, Method, Body, TLSSkipVerify, TCP, Interval, Timeout, DeregisterCriticalServiceAfter";
+        "Name, Notes, Status, TTL, HTTP, Header, Method, Body, TLSSkipVerify, TCP, Interval, Timeout, "
+        + "DeregisterCriticalServiceAfter";
 
     /// <summary>A registration's service and checks, or why not.</summary>
     public static (ServiceRegistration? Registration, Refusal? Refusal) Service(ReadOnlyMemory<byte> body)
@@ -36,7 +37,8 @@ internal static class RegistrationDecoder
         string address = fields.Text("Address");
         int port = fields.Number("Port");
         List<string> tags = fields.Texts("Tags");
-        List<MetaEntry> meta = [.. fields.Members("Meta").Select(m => new MetaEntry(m.Key, fields.Text(m.Value, $"Meta.{m.Key}")))];
+        List<MetaEntry> meta = [.. fields.Members("Meta")
+            .Select(m => new MetaEntry(m.Key, fields.Text(m.Value, $"Meta.{m.Key}")))];
         List<NamedAddress> tagged = [];
         foreach ((string key, JsonElement value) in fields.Members("TaggedAddresses"))
         {
@@ -109,7 +111,8 @@ internal static class RegistrationDecoder
         if (address is "0.0.0.0" or "::" or "[::]")
         {
             return (null, new Refusal(
-                400, $"Invalid service address: field 'Address' is '{address}'; allowed is an address that clients can connect to"));
+                400,
+                $"Invalid service address: field 'Address' is '{address}'; allowed is an address that clients can connect to"));
         }
 
         if ((Weights(passing, warning) ?? Meta(meta)) is { } wrong)
@@ -252,7 +255,8 @@ internal static class RegistrationDecoder
     private static string? Weights(int passing, int warning) =>
         passing < 1 ? $"Invalid Weights: Passing must be greater than 0, it is {passing}"
         : warning < 0 ? $"Invalid Weights: Warning must be greater or equal than 0, it is {warning}"
-        : Math.Max(passing, warning) > 65535 ? $"Invalid Weights: DNS Weight must be between 0 and 65535, it is {Math.Max(passing, warning)}"
+        : Math.Max(passing, warning) > 65535
+            ? $"Invalid Weights: DNS Weight must be between 0 and 65535, it is {Math.Max(passing, warning)}"
         : null;
 
     private static string? Meta(List<MetaEntry> meta)
@@ -266,7 +270,8 @@ internal static class RegistrationDecoder
         {
             string? wrong =
                 key.Length == 0 ? "Key cannot be blank"
-                : key.Any(c => !char.IsAsciiLetterOrDigit(c) && c is not ('-' or '_')) ? "Key contains invalid characters; allowed are A-Z a-z 0-9 - _"
+                : key.Any(c => !char.IsAsciiLetterOrDigit(c) && c is not ('-' or '_'))
+                    ? "Key contains invalid characters; allowed are A-Z a-z 0-9 - _"
                 : key.Length > 128 ? "Key is too long (limit: 128 characters)"
                 : key.StartsWith("consul-", StringComparison.Ordinal) ? "Key prefix 'consul-' is reserved for internal use"
                 : value.Length > 512 ? "Value is too long (limit: 512 characters)"
@@ -340,103 +345,5 @@ internal static class RegistrationDecoder
         fields.RefuseRest(registered ? $"ID, ServiceID, Token, {CheckFields}" : $"CheckID, {CheckFields}");
         Adopt(errors, fields);
         return draft;
-    }
-
-    /// <summary>A check as it was written.</summary>
-    private sealed class Draft
-    {
-        public required string CheckId { get; init; }
-
-        public required string Name { get; init; }
-
-        public required string Notes { get; init; }
-
-        public required string Status { get; init; }
-
-        public required TimeSpan Ttl { get; init; }
-
-        public required TimeSpan Interval { get; init; }
-
-        public required TimeSpan Timeout { get; init; }
-
-        public required TimeSpan DeregisterAfter { get; init; }
-
-        public required string Http { get; init; }
-
-        public required string Tcp { get; init; }
-
-        public required string Grpc { get; init; }
-
-        public required string Method { get; init; }
-
-        public required string Body { get; init; }
-
-        public required bool TlsSkipVerify { get; init; }
-
-        public required bool Alias { get; init; }
-
-        public required bool Script { get; init; }
-
-        public List<MetaEntry> Headers { get; } = [];
-
-        private bool Probes => Http.Length + Tcp.Length + Grpc.Length > 0 || Script;
-
-        public bool Empty => !Probes && !Alias && Ttl == default && Interval == default && Timeout == default && CheckId.Length == 0
-            && Name.Length == 0 && Notes.Length == 0 && Status.Length == 0 && DeregisterAfter == default;
-
-        public Refusal? Refuse(bool inService)
-        {
-            string? wrong =
-                Interval > default(TimeSpan) && Ttl > default(TimeSpan) ? "Interval and TTL cannot both be specified"
-                : Probes && Interval <= default(TimeSpan)
-                    ? $"Interval must be > 0 for Script, HTTP, or TCP checks, it is {GoDuration.Format(Interval)}"
-                : !Probes && !Alias && Ttl <= default(TimeSpan) ? $"TTL must be > 0 for TTL checks, it is {GoDuration.Format(Ttl)}"
-                : null;
-            if (wrong is not null)
-            {
-                return new Refusal(400, $"Invalid check: {wrong}");
-            }
-
-            if (Status.Length > 0 && RegistrationDecoder.Status(Status) is null)
-            {
-                return new Refusal(400, inService
-                    ? $"Status for checks must 'passing', 'warning', 'critical', it is '{Status}'"
-                    : $"Bad check status: '{Status}'; allowed are passing, warning, critical");
-            }
-
-            return Script ? new Refusal(500,
-                    "Scripts are disabled on this agent from remote calls; the embedded catalog runs none, use HTTP, TCP or TTL")
-                : Grpc.Length > 0 ? new Refusal(400, "Invalid check: GRPC is not built yet in the embedded catalog; allowed are HTTP, TCP, TTL")
-                : Alias ? new Refusal(400, "Invalid check: aliases are not built yet in the embedded catalog; allowed are HTTP, TCP, TTL")
-                : Http.Length > 0 && Tcp.Length > 0 ? new Refusal(400, "Invalid check: HTTP and TCP cannot both be specified")
-                : null;
-        }
-
-        public CheckRegistration Register(string id, string name, string serviceId)
-        {
-            CheckKind kind = Http.Length > 0 ? CheckKind.Http : Tcp.Length > 0 ? CheckKind.Tcp : CheckKind.Ttl;
-            CheckDefinition definition = new()
-            {
-                Id = id,
-                Name = name,
-                Notes = Notes,
-                ServiceId = serviceId,
-                Kind = kind,
-                Ttl = kind == CheckKind.Ttl ? Ttl : default,
-
-                // Consul's floor and defaults: an interval of 1 s, a timeout of 10 s, deregistration after a minute.
-                Interval = kind == CheckKind.Ttl ? default : Max(Interval, TimeSpan.FromSeconds(1)),
-                Timeout = kind == CheckKind.Ttl ? default : Timeout > default(TimeSpan) ? Timeout : TimeSpan.FromSeconds(10),
-                Target = kind == CheckKind.Http ? Http : kind == CheckKind.Tcp ? Tcp : "",
-                Method = Method,
-                Body = Body,
-                Headers = Headers.ToEquatableArray(),
-                TlsSkipVerify = TlsSkipVerify,
-                DeregisterAfter = DeregisterAfter > default(TimeSpan) ? Max(DeregisterAfter, TimeSpan.FromMinutes(1)) : default,
-            };
-            return new CheckRegistration(definition, RegistrationDecoder.Status(Status) ?? CheckStatus.Critical);
-        }
-
-        private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
     }
 }

@@ -30,8 +30,8 @@ internal static class CatalogFile
     // In Consul's registrations and dumps, without meaning here.
     private static readonly HashSet<string> Silent = new(StringComparer.Ordinal)
     {
-        "service", "enabletagoverride", "taggedaddresses", "contenthash", "datacenter", "modifyindex", "namespace", "token", "kind",
-        "proxy", "connect",
+        "service", "enabletagoverride", "taggedaddresses", "contenthash", "datacenter", "modifyindex", "namespace", "token",
+        "kind", "proxy", "connect",
     };
 
     private static readonly Dictionary<string, ReportedHealth> Healths = Enum.GetValues<ReportedHealth>()
@@ -86,7 +86,12 @@ internal static class CatalogFile
         if (services is not { IsList: true })
         {
             return Broken(
-                path, services?.Line ?? root.Line, services?.Column ?? root.Column, WrongType, services?.Kind ?? "no 'services'", form);
+                path,
+                services?.Line ?? root.Line,
+                services?.Column ?? root.Column,
+                WrongType,
+                services?.Kind ?? "no 'services'",
+                form);
         }
 
         // 2. The entries, each by itself.
@@ -107,7 +112,8 @@ internal static class CatalogFile
             {
                 problems.Add(Problem(
                     path, item, "catalog-file-duplicate", instance.Key.ToString(),
-                    $"an id once per node (first in line {seen[instance.Key].Line})", "the first entry stands, this one is left out"));
+                    $"an id once per node (first in line {seen[instance.Key].Line})",
+                    "the first entry stands, this one is left out"));
             }
         }
 
@@ -147,7 +153,8 @@ internal static class CatalogFile
             }
 
             yaml.Append(
-                CultureInfo.InvariantCulture, $"    weights: {{ passing: {instance.WeightPassing}, warning: {instance.WeightWarning} }}\n");
+                CultureInfo.InvariantCulture,
+                $"    weights: {{ passing: {instance.WeightPassing}, warning: {instance.WeightWarning} }}\n");
             yaml.Append(CultureInfo.InvariantCulture, $"    health: {instance.Health.ToString().ToLowerInvariant()}\n");
             if (instance.CreateIndex > 0)
             {
@@ -186,7 +193,8 @@ internal static class CatalogFile
             else if (plain is "check" or "checks" && !value.IsNull)
             {
                 ignored.Add(Problem(
-                    path, key, "catalog-file-check", key.Text, "service checks where the service is configured (services: NAME: check)",
+                    path, key, "catalog-file-check", key.Text,
+                    "service checks where the service is configured (services: NAME: check)",
                     "the check is ignored: a file has no agent that would run it; the entry stands"));
             }
         }
@@ -201,7 +209,8 @@ internal static class CatalogFile
 
         if (!fields.ContainsKey("address"))
         {
-            problems.Add(Problem(path, entry, "catalog-file-missing", null, "'address': a file has no node whose address could stand in", EntryOut));
+            problems.Add(Problem(
+                path, entry, "catalog-file-missing", null, "'address': a file has no node with one", EntryOut));
         }
 
         YamlTree? weights = Field("weights");

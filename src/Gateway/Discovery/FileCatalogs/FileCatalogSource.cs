@@ -48,7 +48,8 @@ internal sealed class FileCatalogSource : ICatalogSource
     /// <inheritdoc/>
     public async Task WatchAsync(Action<CatalogSnapshot> report, CancellationToken stop)
     {
-        Channel<bool> changed = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+        Channel<bool> changed = Channel.CreateBounded<bool>(
+            new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
         CatalogSnapshot? last = null;
         try
         {
@@ -61,7 +62,7 @@ internal sealed class FileCatalogSource : ICatalogSource
                     // What is announced up to here, the look below sees.
                 }
 
-                // 2. Look, and report what is new. While a file does not rest for the first time, there is nothing whole to report.
+                // 2. Look, and report what is new. While a file does not rest at first, there is nothing whole to report.
                 bool restless = Look();
                 if (last is not null || !restless)
                 {
@@ -146,7 +147,8 @@ internal sealed class FileCatalogSource : ICatalogSource
         try
         {
             return [.. Directory.EnumerateFiles(folder)
-                .Where(f => !Path.GetFileName(f).StartsWith('.') && FileSystemName.MatchesSimpleExpression(name, Path.GetFileName(f), ignoreCase: false))];
+                .Where(f => !Path.GetFileName(f).StartsWith('.')
+                    && FileSystemName.MatchesSimpleExpression(name, Path.GetFileName(f), ignoreCase: false))];
         }
         catch (DirectoryNotFoundException)
         {
@@ -214,7 +216,10 @@ internal sealed class FileCatalogSource : ICatalogSource
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
             file.Trouble = PathProblem(
-                path, failure is FileNotFoundException or DirectoryNotFoundException ? "catalog-file-missing" : "catalog-file-unreadable", failure.Message);
+                path,
+                failure is FileNotFoundException or DirectoryNotFoundException
+                    ? "catalog-file-missing" : "catalog-file-unreadable",
+                failure.Message);
 
             // Its text counts as unknown: the same text coming back must clear a broken state too.
             file.Seen = null;
@@ -222,7 +227,7 @@ internal sealed class FileCatalogSource : ICatalogSource
         }
     }
 
-    /// <summary>All files' instances; the same object as before when nothing changed, and the same services where they did not.</summary>
+    /// <summary>All files' instances; the same object when nothing changed, and the same services where they did not.</summary>
     private CatalogSnapshot Merge(CatalogSnapshot last, out List<Problem> problems)
     {
         problems = [.. _pathProblems.Values];
@@ -295,7 +300,9 @@ internal sealed class FileCatalogSource : ICatalogSource
 
     private void WatchFolders(Action changed)
     {
-        foreach (string folder in _options.Paths.Select(p => Path.GetDirectoryName(p) is { Length: > 0 } f ? f : ".").Distinct(StringComparer.Ordinal))
+        foreach (string folder in _options.Paths
+            .Select(p => Path.GetDirectoryName(p) is { Length: > 0 } f ? f : ".")
+            .Distinct(StringComparer.Ordinal))
         {
             if (!Directory.Exists(folder))
             {
@@ -318,7 +325,8 @@ internal sealed class FileCatalogSource : ICatalogSource
             {
                 watcher = new FileSystemWatcher(folder)
                 {
-                    NotifyFilter = NotifyFilters.FileName | NotifyFilters.LastWrite | NotifyFilters.Size | NotifyFilters.DirectoryName,
+                    NotifyFilter = NotifyFilters.FileName | NotifyFilters.LastWrite
+                        | NotifyFilters.Size | NotifyFilters.DirectoryName,
                 };
                 watcher.Changed += (_, _) => changed();
                 watcher.Created += (_, _) => changed();

@@ -99,7 +99,8 @@ internal sealed class YamlTree
         if (next is Scalar scalar)
         {
             parser.MoveNext();
-            node = new YamlTree(scalar.Start, scalar.Value, scalar.Style is not (ScalarStyle.Plain or ScalarStyle.Any), isList: false);
+            bool quoted = scalar.Style is not (ScalarStyle.Plain or ScalarStyle.Any);
+            node = new YamlTree(scalar.Start, scalar.Value, quoted, isList: false);
         }
         else if (next is SequenceStart sequence)
         {

@@ -17,7 +17,7 @@ public sealed class ProtocolTests
         await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
         using HttpClient client = Http2(lane);
 
-        using HttpRequestMessage request = new(HttpMethod.Post, "/a%2Fb?x=%20") { Content = new StringContent("hello") };
+        using HttpRequestMessage request = Post("/a%2Fb?x=%20", new StringContent("hello"));
         request.Headers.Add("Cookie", "a=1");
         using HttpResponseMessage response = await client.SendAsync(request);
         string seen = await response.Content.ReadAsStringAsync();
@@ -101,7 +101,7 @@ public sealed class ProtocolTests
         using HttpClient client = Http2(lane);
         StreamedContent upload = new();
         upload.Headers.ContentType = new("application/grpc");
-        using HttpRequestMessage request = new(HttpMethod.Post, "/pkg.Service/Method") { Content = upload };
+        using HttpRequestMessage request = Post("/pkg.Service/Method", upload);
         request.Headers.TE.ParseAdd("trailers");
 
         Task<HttpResponseMessage> sending = client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
@@ -129,8 +129,8 @@ public sealed class ProtocolTests
     {
         await using LaneUnderTest lane = await LaneUnderTest.StartAsync();
         using HttpClient client = Http2(lane);
-        using HttpRequestMessage request = new(HttpMethod.Post, "/pkg.Service/Method") { Content = new ByteArrayContent([]) };
-        request.Content.Headers.ContentType = new("application/grpc+proto");
+        using HttpRequestMessage request = Post("/pkg.Service/Method", new ByteArrayContent([]));
+        request.Content!.Headers.ContentType = new("application/grpc+proto");
 
         using HttpResponseMessage response = await client.SendAsync(request);
 
@@ -152,8 +152,8 @@ public sealed class ProtocolTests
         });
         await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
         using HttpClient client = Http2(lane);
-        using HttpRequestMessage request = new(HttpMethod.Post, "/pkg.Service/Method") { Content = new ByteArrayContent([1, 2]) };
-        request.Content.Headers.ContentType = new("application/grpc");
+        using HttpRequestMessage request = Post("/pkg.Service/Method", new ByteArrayContent([1, 2]));
+        request.Content!.Headers.ContentType = new("application/grpc");
 
         using HttpResponseMessage response = await client.SendAsync(request);
 
@@ -267,6 +267,13 @@ public sealed class ProtocolTests
         BaseAddress = lane.Url,
         DefaultRequestVersion = HttpVersion.Version20,
         DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
+    };
+
+    private static HttpRequestMessage Post(string path, HttpContent content) => new(HttpMethod.Post, path)
+    {
+        Version = HttpVersion.Version20,
+        VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+        Content = content,
     };
 
     private sealed class StreamedContent : HttpContent

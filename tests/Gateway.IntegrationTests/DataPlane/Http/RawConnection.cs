@@ -80,7 +80,7 @@ internal sealed class RawConnection(Socket socket) : IDisposable
     }
 
     /// <summary>The value of the first line of that name, or null.</summary>
-    public static string? Header(string head, string name) => Headers(head, name).FirstOrDefault();
+    public static string? Header(string head, string name) => Headers(head, name) is [string first, ..] ? first : null;
 
     public static IReadOnlyList<string> Headers(string head, string name) => [.. head.Split("\r\n").Skip(1)
         .Where(line => line.StartsWith(name + ":", StringComparison.OrdinalIgnoreCase))

@@ -136,7 +136,7 @@ public abstract partial class CatalogContract
 
     private async Task<string> Consul(params string[] arguments)
     {
-        ProcessStartInfo start = new("consul", arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        ProcessStartInfo start = new("consul", arguments) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["CONSUL_HTTP_ADDR"] = Address.Authority;
         start.Environment.Remove("CONSUL_HTTP_TOKEN");
         Process? process = null;

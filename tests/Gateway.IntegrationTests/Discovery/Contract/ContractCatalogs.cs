@@ -43,6 +43,7 @@ public sealed class ContractConsulAgent : ContractCatalog
             int http = FreePort();
             ProcessStartInfo start = new("consul")
             {
+                UseShellExecute = false,
                 RedirectStandardOutput = true,
                 RedirectStandardError = true,
             };

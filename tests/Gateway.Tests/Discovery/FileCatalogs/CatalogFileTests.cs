@@ -26,7 +26,11 @@ public sealed class CatalogFileTests
             [
                 new Instance
                 {
-                    Service = "web", ServiceId = "web-1", Node = "file", Address = "10.0.0.1", Port = 8080,
+                    Service = "web",
+                    ServiceId = "web-1",
+                    Node = "file",
+                    Address = "10.0.0.1",
+                    Port = 8080,
                     Tags = ["production", "internal-listen-http-3000"],
                     Meta = [new MetaEntry("gateway-balance", "leastconn"), new MetaEntry("version", "1.10")],
                     WeightPassing = 5,
@@ -133,15 +137,28 @@ public sealed class CatalogFileTests
             new() { Service = "plain", ServiceId = "p", Node = "n", Address = "10.0.0.1", Port = 80 },
             new()
             {
-                Service = nasty, ServiceId = nasty + "1", Node = "null", Address = "", Port = 70000,
+                Service = nasty,
+                ServiceId = nasty + "1",
+                Node = "null",
+                Address = "",
+                Port = 70000,
                 Tags = ["", nasty, "true", "123", "~", new string('x', 4096)],
                 Meta = [new MetaEntry("", ""), new MetaEntry(nasty, nasty), new MetaEntry(new string('z', 2000), "v")],
-                WeightPassing = 65535, WeightWarning = 0, Health = ReportedHealth.Maintenance, CreateIndex = ulong.MaxValue,
+                WeightPassing = 65535,
+                WeightWarning = 0,
+                Health = ReportedHealth.Maintenance,
+                CreateIndex = ulong.MaxValue,
             },
         ];
         instances.AddRange(Enum.GetValues<ReportedHealth>().Select(h => new Instance
         {
-            Service = "health", ServiceId = h.ToString(), Node = "n", Address = "::1", Port = 0, Health = h, CreateIndex = 5,
+            Service = "health",
+            ServiceId = h.ToString(),
+            Node = "n",
+            Address = "::1",
+            Port = 0,
+            Health = h,
+            CreateIndex = 5,
         }));
         instances[1] = instances[1] with { Meta = instances[1].Meta.OrderBy(m => m.Key, StringComparer.Ordinal).ToEquatableArray() };
         CatalogSnapshot snapshot = CatalogSnapshot.Of(instances);

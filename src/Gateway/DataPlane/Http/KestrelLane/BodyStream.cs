@@ -1,6 +1,7 @@
 namespace Gateway.DataPlane.Http.KestrelLane;
 
 /// <summary>What every body of ours has in common: asynchronous, forward only.</summary>
+#pragma warning disable CA1844 // the memory-based twins are what the two bodies override; these lead there
 internal abstract class BodyStream : Stream
 {
     public override bool CanRead => false;
@@ -16,6 +17,12 @@ internal abstract class BodyStream : Stream
         get => throw new NotSupportedException();
         set => throw new NotSupportedException();
     }
+
+    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+
+    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
 
     public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
         ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();

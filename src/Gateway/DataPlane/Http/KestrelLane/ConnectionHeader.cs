@@ -3,11 +3,12 @@ using System.Text;
 namespace Gateway.DataPlane.Http.KestrelLane;
 
 /// <summary>
-/// Decodes a line of a request's Connection header so that its names survive Kestrel. Kestrel replaces a header that holds exactly
-/// one of keep-alive, close and upgrade by that one word (HttpHeaders.ParseConnection), and the names of headers that end here are
-/// gone: <c>Connection: keep-alive, X-Secret</c> would let X-Secret through. A line that names headers therefore comes out with
-/// two of the words in it - close beside keep-alive, or keep-alive beside upgrade - which Kestrel leaves alone; close wins, so
-/// such a request, rare as it is, is its connection's last. RFC 9112 §9.3: a server may close whenever it likes.
+/// Decodes a line of a request's Connection header so that its names survive Kestrel. Kestrel replaces a header that holds
+/// exactly one of keep-alive, close and upgrade by that one word (HttpHeaders.ParseConnection), and the names of headers
+/// that end here are gone: <c>Connection: keep-alive, X-Secret</c> would let X-Secret through. A line that names headers
+/// therefore comes out with two of the words in it - close beside keep-alive, or keep-alive beside upgrade - which Kestrel
+/// leaves alone; close wins, so such a request, rare as it is, is its connection's last. RFC 9112 §9.3: a server may close
+/// whenever it likes.
 /// </summary>
 internal sealed unsafe class ConnectionHeader : Encoding
 {

@@ -10,7 +10,8 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace Gateway.DataPlane.Http.KestrelLane;
 
-/// <summary>One request and its answer: what was decided, tried, counted. Kestrel keeps it with the connection and uses it again.</summary>
+/// <summary>One request and its answer: what was decided, tried, counted. Kestrel keeps it with the connection and uses it
+/// again.</summary>
 internal sealed class Exchange
 {
     /// <summary>Where an <see cref="HttpRequestMessage"/> carries its exchange.</summary>
@@ -90,6 +91,16 @@ internal sealed class Exchange
     /// <summary>Timestamp of the response's head, 0 before.</summary>
     public long HeadAt { get; set; }
 
+    /// <summary>The answer has been copied to its end. What becomes of the rest of the request's body changes it no
+    /// more.</summary>
+    public bool AnswerComplete { get; set; }
+
+    /// <summary>
+    /// Reading the answer failed while the client was still there. Asked at that moment, because YARP then breaks off the
+    /// client's connection, and afterwards it looks as if the client had left.
+    /// </summary>
+    public bool InstanceBrokeOff { get; private set; }
+
     /// <summary>Attempts after the first.</summary>
     public int Retries { get; set; }
 
@@ -104,7 +115,7 @@ internal sealed class Exchange
         RawTarget = features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
         (PathAndQuery, RequestId) = ("/", "");
         (Target, Cluster, Attempt, RequestBody, Reason, HeadTimer) = (null, null, null, null, null, null);
-        (Charged, IsTunnel, WantsTunnel) = (false, false, false);
+        (Charged, IsTunnel, WantsTunnel, AnswerComplete, InstanceBrokeOff) = (false, false, false, false, false);
         (AttemptBegan, HeadAt, Retries) = (0, 0, 0);
         (_bytesIn, _bytesOut) = (0, 0);
         ForgetTried();
@@ -136,6 +147,13 @@ internal sealed class Exchange
         }
     }
 
+    /// <summary>Reading the answer fails now; never true, so that it can stand in an exception filter.</summary>
+    public bool ReadFailed()
+    {
+        InstanceBrokeOff = !Context.RequestAborted.IsCancellationRequested;
+        return false;
+    }
+
     /// <summary>Sends the response's head without its body. The client's leaving is noticed elsewhere.</summary>
     public async ValueTask FlushHeadAsync(CancellationToken cancel)
     {
@@ -150,12 +168,13 @@ internal sealed class Exchange
     }
 
     /// <summary>
-    /// Makes the response close its connection where the gateway drains or the port is closed. Called when a head is written, so
+    /// Makes the response close its connection where the gateway drains or the port is closed or about to. Called when a head is written, so
     /// that requests in flight at that moment get it too. On HTTP/2 the header would do nothing; GOAWAY does.
     /// </summary>
     public void CloseIfDraining()
     {
-        if (!_application.Draining && !Listener.Closing)
+        // A lingering port closes within seconds: clients that are told now leave without ever meeting a closed connection.
+        if (!_application.Draining && !Listener.Closing && !Listener.Plan.Lingering)
         {
             return;
         }

@@ -23,7 +23,8 @@ internal sealed class ForwardTransformer(Exchange exchange) : HttpTransformer
 
         // 1. Path and query byte for byte: Uri would otherwise unescape %7e, remove dot segments and escape brackets.
         proxyRequest.RequestUri = new Uri(
-            destinationPrefix + exchange.PathAndQuery, new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true });
+            destinationPrefix + exchange.PathAndQuery,
+            new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true });
 
         // 2. What the client sent, without what ends here. Connection is looked at before anything of ours is added.
         IHeaderDictionary headers = httpContext.Request.Headers;
@@ -133,6 +134,7 @@ internal sealed class ForwardTransformer(Exchange exchange) : HttpTransformer
     public override async ValueTask TransformResponseTrailersAsync(
         HttpContext httpContext, HttpResponseMessage proxyResponse, CancellationToken cancellationToken)
     {
+        exchange.AnswerComplete = true;
         if (httpContext.Features.Get<IHttpResponseTrailersFeature>()?.Trailers is { IsReadOnly: false } trailers)
         {
             foreach ((string name, HeaderStringValues values) in proxyResponse.TrailingHeaders.NonValidated)

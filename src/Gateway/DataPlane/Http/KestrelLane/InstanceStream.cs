@@ -26,6 +26,7 @@ internal sealed class InstanceStream(Socket socket, bool isHttp1) : Stream
     [ThreadStatic]
     private static RequestBody? t_flushing;
 
+    private readonly Socket _socket = socket;
     private readonly NetworkStream _inner = new(socket, ownsSocket: true);
 
     // Written by the request in hand (a connection has one at a time) and by its body's detaching; read by both.
@@ -88,7 +89,7 @@ internal sealed class InstanceStream(Socket socket, bool isHttp1) : Stream
     public async Task AnswerBeginsAsync()
     {
         // Stored before looking: a read that ends in between sees it.
-        TaskCompletionSource begins = _answerBegins = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource begins = _answerBegins = new(TaskCreationOptions.RunContinuationsAsynchronously);
         bool reading = _reading;
         if (!_unanswered || _ended)
         {
@@ -104,9 +105,10 @@ internal sealed class InstanceStream(Socket socket, bool isHttp1) : Stream
 
         try
         {
-            await _inner.ReadAsync(Memory<byte>.Empty);
+            // A read of nothing waits for something and takes none of it.
+            _ = await _socket.ReceiveAsync(Memory<byte>.Empty, SocketFlags.None);
         }
-        catch (Exception e) when (e is IOException or ObjectDisposedException)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             // Reset or closed: whoever reads or writes next finds out.
         }

@@ -130,7 +130,8 @@ internal sealed class KestrelFront : IAsyncDisposable
         public IWebHost Build() => throw new NotSupportedException();
 #pragma warning restore ASPDEPR008
 
-        public IWebHostBuilder ConfigureAppConfiguration(Action<WebHostBuilderContext, IConfigurationBuilder> configureDelegate) =>
+        public IWebHostBuilder ConfigureAppConfiguration(
+            Action<WebHostBuilderContext, IConfigurationBuilder> configureDelegate) =>
             throw new NotSupportedException();
 
         public IWebHostBuilder ConfigureServices(Action<IServiceCollection> configureServices)

@@ -44,7 +44,8 @@ internal sealed class ForwardConfigs
         Tunnel = Config(version, plan.Timeouts.Tunnel);
 
         // HTTP/1.1 cannot carry gRPC: its status comes in trailers, and both sides stream.
-        Grpc = Config(plan.Upstream == UpstreamProtocol.Http1 ? HttpVersion.Version11 : HttpVersion.Version20, plan.Timeouts.Response);
+        Grpc = Config(
+            plan.Upstream == UpstreamProtocol.Http1 ? HttpVersion.Version11 : HttpVersion.Version20, plan.Timeouts.Response);
     }
 
     /// <summary>For most requests.</summary>

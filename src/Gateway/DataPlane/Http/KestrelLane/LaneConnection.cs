@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Concurrent;
 using Gateway.DataPlane.Listening;
 using Microsoft.AspNetCore.Connections;
@@ -5,7 +6,8 @@ using Microsoft.AspNetCore.Connections.Features;
 
 namespace Gateway.DataPlane.Http.KestrelLane;
 
-/// <summary>One client connection in Kestrel's hands, with what draining must know of it. Found on the connection's features.</summary>
+/// <summary>One client connection in Kestrel's hands, with what draining must know of it. Found on the connection's
+/// features.</summary>
 internal sealed class LaneConnection(ConnectionContext context, ListenerState listener, long opened)
 {
     // Written by the requests of this connection (several at a time on HTTP/2), read by drain and sweep.
@@ -79,6 +81,14 @@ internal sealed class LaneConnection(ConnectionContext context, ListenerState li
     /// <summary>Wakes a connection that still waits for its first bytes, so that it ends.</summary>
     public void GiveUpWaiting() => context.Transport.Input.CancelPendingRead();
 
+    /// <summary>Writes bytes behind what Kestrel has written, without waiting.</summary>
+    public void Write(ReadOnlySpan<byte> bytes)
+    {
+        context.Transport.Output.Write(bytes);
+        _ = context.Transport.Output.FlushAsync().AsTask().ContinueWith(
+            static flush => _ = flush.Exception, TaskScheduler.Default);
+    }
+
     /// <summary>Ends it now.</summary>
     public void Abort(string why) => context.Abort(new ConnectionAbortedException(why));
 }
@@ -89,7 +99,8 @@ internal sealed class ConnectionTracker(TimeProvider clock)
     /// <summary>How long a connection may stay without a byte: <c>keepAlive</c>, as between requests.</summary>
     public static readonly TimeSpan FirstByteMax = TimeSpan.FromSeconds(60);
 
-    /// <summary>How long a connection of a closed port may be idle. Long enough for a client that is just about to send.</summary>
+    /// <summary>How long a connection of a closed port may be idle. Long enough for a client that is just about to
+    /// send.</summary>
     public static readonly TimeSpan ClosedPortIdle = TimeSpan.FromSeconds(1);
 
     private readonly ConcurrentDictionary<LaneConnection, bool> _all = new();
@@ -118,7 +129,8 @@ internal sealed class ConnectionTracker(TimeProvider clock)
         }
     }
 
-    /// <summary>Closes what has served a request and has been idle for <paramref name="idle"/>, oldest first; returns how many.</summary>
+    /// <summary>Closes what has served a request and has been idle for <paramref name="idle"/>, oldest first; returns how
+    /// many.</summary>
     public int CloseIdle(TimeSpan idle)
     {
         // Oldest first: the longer a client was silent, the less likely it is to send in this very moment.

@@ -50,20 +50,26 @@ internal sealed class RefusalWatch(RequestRecords records, TimeProvider clock, I
         int status = (features.Get<IBadRequestExceptionFeature>()?.Error as BadHttpRequestException)?.StatusCode ?? 400;
         Reason reason = Reason.Refused(status);
         string id = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
+        IHttpRequestFeature? request = features.Get<IHttpRequestFeature>();
         IHttpResponseFeature? response = features.Get<IHttpResponseFeature>();
         if (response is { HasStarted: false })
         {
-            // Started here: Kestrel would clear the headers once more before it sends them. No body: the request may have been
-            // refused before Kestrel had a stream to write one to. Kestrel closes the connection right after.
+            // Started here, because Kestrel clears the headers once more before it sends them itself. The body goes past Kestrel,
+            // which may not have a stream for it yet; it is framed by the length, and Kestrel closes the connection right after.
+            FailureLanguage language = FailureBody.Choose(request?.Headers.ContentType, request?.Headers.Accept.ToString());
+            byte[] body = connection.IsHttp2 || request?.Method == HttpMethods.Head
+                ? []
+                : FailureBody.Render(language, reason, id);
             response.StatusCode = reason.Status;
-            FailureWriter.Head(response.Headers, reason, id, "text/plain");
-            response.Headers.ContentLength = 0;
+            FailureWriter.Head(response.Headers, reason, id, FailureBody.ContentType(language));
+            response.Headers.ContentLength = body.Length;
             response.Headers.Connection = "close";
-            Task? started = features.Get<IHttpResponseBodyFeature>()?.StartAsync();
-            _ = started?.ContinueWith(static t => _ = t.Exception, TaskScheduler.Default);
+            if (features.Get<IHttpResponseBodyFeature>()?.StartAsync() is { IsCompletedSuccessfully: true } && body.Length > 0)
+            {
+                connection.Write(body);
+            }
         }
 
-        IHttpRequestFeature? request = features.Get<IHttpRequestFeature>();
         records.Write(new AccessRecord
         {
             Started = clock.GetUtcNow(),

@@ -22,7 +22,8 @@ internal sealed class BodyHandler(HttpMessageInvoker sockets) : HttpMessageHandl
         return sockets.SendAsync(request, cancellationToken);
     }
 
-    private async Task<HttpResponseMessage> SendBodyAsync(HttpRequestMessage request, HttpContent content, CancellationToken cancel)
+    private async Task<HttpResponseMessage> SendBodyAsync(
+        HttpRequestMessage request, HttpContent content, CancellationToken cancel)
     {
         Exchange exchange = request.Options.TryGetValue(Exchange.Key, out Exchange? found)
             ? found
@@ -124,7 +125,8 @@ internal sealed class RequestBody : HttpContent
     protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) =>
         SerializeToStreamAsync(stream, context, CancellationToken.None);
 
-    protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+    protected override async Task SerializeToStreamAsync(
+        Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
         // 1. Copy. Small bodies that arrived with their head are through at once.
         Feed feed = new(this, stream);
@@ -225,11 +227,11 @@ internal sealed class RequestBody : HttpContent
         // A body cut short must not look complete, and the connection is of no further use.
         if (close || !whole)
         {
-            connection.Dispose();
+            await connection.DisposeAsync();
         }
     }
 
-    private async Task PassAsync(Stream stream, ReadOnlyMemory<byte> buffer, CancellationToken cancel)
+    private static async Task PassAsync(Stream stream, ReadOnlyMemory<byte> buffer, CancellationToken cancel)
     {
         // SocketsHttpHandler collects small writes; a client that streams slowly would wait for a full buffer.
         await stream.WriteAsync(buffer, cancel);
@@ -296,7 +298,7 @@ internal sealed class RequestBody : HttpContent
                 if (!body._detached)
                 {
                     Passed += buffer.Length;
-                    body._writing = pass = body.PassAsync(stream, buffer, cancellationToken);
+                    body._writing = pass = PassAsync(stream, buffer, cancellationToken);
                 }
             }
 

@@ -26,8 +26,8 @@ internal enum AttemptEnd
 }
 
 /// <summary>
-/// One request: chooses, tries, retries, answers. In: an exchange that has just begun; out: an exchange whose client has an answer
-/// from an instance, a failure of ours, or has left. What it decides with works on plain values and stands one folder up.
+/// One request: chooses, tries, retries, answers. In: an exchange that has just begun; out: an exchange whose client has an
+/// answer from an instance, a failure of ours, or has left. What it decides with works on plain values and stands one folder up.
 /// </summary>
 internal sealed class RequestForwarder(
     IHttpForwarder forwarder, Upstream upstream, GatewayMetrics metrics, TimeProvider clock, string loopId, ILogger logger)
@@ -49,6 +49,14 @@ internal sealed class RequestForwarder(
             return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("CONNECT is for forward proxies; this is none."));
         }
 
+        // RFC 9112 §6.1: a message with both framings may be an attempt at smuggling. Kestrel would go on with the chunks and keep
+        // the length under another name; whoever stands in front of us may have believed the length.
+        if (request.Headers.TransferEncoding.Count > 0 && request.Headers.ContainsKey("X-Content-Length"))
+        {
+            context.Response.Headers.Connection = "close";
+            return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("Content-Length and Transfer-Encoding exclude each other."));
+        }
+
         if (!RequestTarget.TryPathAndQuery(exchange.RawTarget, out string pathAndQuery))
         {
             return exchange.RawTarget == "*" && request.Method == HttpMethods.Options
@@ -64,7 +72,8 @@ internal sealed class RequestForwarder(
             : fallback(exchange.Listener.Plan.Cluster);
         if (exchange.Target is not { } target)
         {
-            return FailureWriter.WriteAsync(exchange, Reason.NoRoute);
+            // On a connection that outlived its port the service is gone, not the page: a 404 would be believed and cached.
+            return FailureWriter.WriteAsync(exchange, exchange.Listener.Closing ? Reason.NoInstance : Reason.NoRoute);
         }
 
         exchange.Cluster = target.Cluster.Plan;
@@ -180,7 +189,8 @@ internal sealed class RequestForwarder(
                 return (AttemptEnd.Answered, default);
             }
 
-            (AttemptEnd end, AttemptFailure failure) = Judge(exchange, error, context.Features.Get<IForwarderErrorFeature>()?.Exception);
+            Exception? exception = context.Features.Get<IForwarderErrorFeature>()?.Exception;
+            (AttemptEnd end, AttemptFailure failure) = Judge(exchange, error, exception);
             context.Features.Set<IForwarderErrorFeature>(null);
             if (end is AttemptEnd.Failed or AttemptEnd.BrokenOff && failure.Reason != Reason.BadRequest)
             {
@@ -211,31 +221,28 @@ internal sealed class RequestForwarder(
         if (exchange.IsTunnel)
         {
             return error == ForwarderError.UpgradeActivityTimeout
-                ? (AttemptEnd.BrokenOff, new AttemptFailure(Reason.TimeoutResponse.Saying("The tunnel was silent for too long."), false))
+                ? (AttemptEnd.BrokenOff, new AttemptFailure(Reason.TimeoutResponse, false))
                 : (AttemptEnd.Answered, default);
         }
 
-        // The answer was complete; what is left of the request's body interests nobody any more.
-        if (context.Response.HasStarted && error is ForwarderError.RequestBodyDestination or ForwarderError.RequestBodyClient
-            or ForwarderError.RequestBodyCanceled)
+        if (exchange.AnswerComplete)
         {
-            return context.RequestAborted.IsCancellationRequested ? (AttemptEnd.ClientGone, default) : (AttemptEnd.Answered, default);
+            return (AttemptEnd.Answered, default);
         }
 
-        if (context.RequestAborted.IsCancellationRequested && !headTimedOut)
+        bool started = context.Response.HasStarted;
+        bool clientLeft = started
+            ? !exchange.InstanceBrokeOff && error != ForwarderError.ResponseBodyDestination
+            : context.RequestAborted.IsCancellationRequested && !headTimedOut;
+        if (clientLeft)
         {
             return (AttemptEnd.ClientGone, default);
         }
 
         Reason reason = Reasons(exception, error, headTimedOut, out bool unsent);
-        if (!context.Response.HasStarted)
-        {
-            return (AttemptEnd.Failed, new AttemptFailure(reason, unsent));
-        }
-
-        return error == ForwarderError.ResponseBodyClient
-            ? (AttemptEnd.ClientGone, default)
-            : (AttemptEnd.BrokenOff, new AttemptFailure(reason, false));
+        return started
+            ? (AttemptEnd.BrokenOff, new AttemptFailure(reason, false))
+            : (AttemptEnd.Failed, new AttemptFailure(reason, unsent));
     }
 
     private static Reason Reasons(Exception? exception, ForwarderError error, bool headTimedOut, out bool unsent)
@@ -254,15 +261,18 @@ internal sealed class RequestForwarder(
             }
         }
 
-        if (headTimedOut || error is ForwarderError.RequestTimedOut or ForwarderError.ResponseBodyCanceled)
-        {
-            return Reason.TimeoutResponse;
-        }
-
+        // YARP blames a timeout on the side that was silent: as an error of that side with a cancellation in it.
+        bool silent = headTimedOut || error is ForwarderError.RequestTimedOut or ForwarderError.ResponseBodyCanceled
+            || Find<OperationCanceledException>(exception) is not null;
         if (error == ForwarderError.RequestBodyClient)
         {
-            BadHttpRequestException? bad = Find<BadHttpRequestException>(exception);
-            return Reason.Refused(bad?.StatusCode ?? StatusCodes.Status400BadRequest);
+            int status = Find<BadHttpRequestException>(exception)?.StatusCode ?? StatusCodes.Status400BadRequest;
+            return Reason.Refused(silent ? StatusCodes.Status408RequestTimeout : status);
+        }
+
+        if (silent)
+        {
+            return Reason.TimeoutResponse;
         }
 
         if (error == ForwarderError.ResponseHeaders)

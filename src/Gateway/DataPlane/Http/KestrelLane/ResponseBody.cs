@@ -101,9 +101,16 @@ internal sealed class ResponseBody(HttpResponseMessage response, Exchange exchan
                     await exchange.FlushHeadAsync(cancel);
                 }
 
-                int count = await pending;
-                exchange.CountOut(count);
-                return count;
+                try
+                {
+                    int count = await pending;
+                    exchange.CountOut(count);
+                    return count;
+                }
+                catch when (exchange.ReadFailed())
+                {
+                    throw;
+                }
             }
         }
 

@@ -6,7 +6,8 @@ using Gateway.DataPlane.Balancing;
 
 namespace Gateway.DataPlane.Http.KestrelLane;
 
-/// <summary>One try at one destination. May outlive its request: a connect goes on in the background for whoever needs it next.</summary>
+/// <summary>One try at one destination. May outlive its request: a connect goes on in the background for whoever needs it
+/// next.</summary>
 internal sealed class Attempt(DestinationState destination, TimeSpan connectTimeout, TimeProvider clock)
 {
     /// <summary>Where an <see cref="HttpRequestMessage"/> carries its attempt.</summary>
@@ -20,7 +21,8 @@ internal sealed class Attempt(DestinationState destination, TimeSpan connectTime
     /// <summary>How long connecting may take.</summary>
     public TimeSpan ConnectTimeout => connectTimeout;
 
-    /// <summary>Timestamp of a connection made for it, 0 when it found one in the pool. Written by the connect, read at the end.</summary>
+    /// <summary>Timestamp of a connection made for it, 0 when it found one in the pool. Written by the connect, read at the
+    /// end.</summary>
     public long Connected => Volatile.Read(ref _connected);
 
     /// <summary>A connection was made for it.</summary>
@@ -28,7 +30,8 @@ internal sealed class Attempt(DestinationState destination, TimeSpan connectTime
 }
 
 /// <summary>Connecting failed: no byte of the request has left. The one certain mark of an unsent request.</summary>
-internal sealed class ConnectFailedException(Reason reason, string evidence, Exception? cause = null) : IOException(evidence, cause)
+internal sealed class ConnectFailedException(Reason reason, string evidence, Exception? cause = null)
+    : IOException(evidence, cause)
 {
     /// <summary>Refused, timed out, or a limit of this host.</summary>
     public Reason Reason => reason;
@@ -59,7 +62,6 @@ internal sealed class Upstream : IDisposable
             PooledConnectionIdleTimeout = IdleMax,
             PooledConnectionLifetime = LifetimeMax,
             EnableMultipleHttp2Connections = true,
-            MaxResponseHeadersLength = 256, // KiB
             MaxResponseDrainSize = 64 * 1024,
             UseProxy = false,
             UseCookies = false,
@@ -107,6 +109,7 @@ internal sealed class Upstream : IDisposable
             }
 
             attempt.ConnectionMade();
+            attempt.Destination.Health.ConnectSucceeded();
             return new InstanceStream(socket, context.InitialRequestMessage.Version.Major < 2);
         }
         catch (OperationCanceledException) when (timeout.IsCancellationRequested && !cancel.IsCancellationRequested)

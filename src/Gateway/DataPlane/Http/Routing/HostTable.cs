@@ -1,4 +1,8 @@
+using System.Buffers;
+using System.Buffers.Binary;
 using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Text;
 
 namespace Gateway.DataPlane.Http.Routing;
 
@@ -11,13 +15,16 @@ internal readonly record struct PathChoice<T>(string Prefix, T Target);
 /// the longest path prefix wins, and what a host does not answer falls to the next less specific. Immutable.
 /// </summary>
 /// <remarks>
-/// Open addressing over one array of names. The hash runs from the end of the host to its beginning, so that the hash of every
-/// suffix is met on the way and wildcards need no second pass; letters are folded while hashing, so nothing is allocated.
-/// Hosts are compared as whole names, never as substrings: HAProxy's hdr_dom would send evil-example.com to example.com.
+/// Open addressing over one array of names. A host is folded to lower case on the stack, hashed eight bytes at a time, and
+/// compared whole; only a table with wildcards also looks up what follows each dot. Nothing is allocated. Hosts are compared
+/// as names, never as substrings: HAProxy's hdr_dom would send evil-example.com to example.com.
 /// </remarks>
 internal sealed class HostTable<T>
     where T : class
 {
+    // RFC 1035 §2.3.4 allows 255; what is longer is nobody's name.
+    private const int HostLengthMax = 256;
+
     private readonly Slot[] _slots;
     private readonly uint _mask;
     private readonly bool _hasWildcards;
@@ -61,28 +68,48 @@ internal sealed class HostTable<T>
         foreach ((string host, PathChoice<T>[] paths) in whole)
         {
             _hasWildcards |= host[0] == '.';
-            uint hash = Hash<char>(host);
+            byte[] name = Encoding.ASCII.GetBytes(host.ToLowerInvariant());
+            uint hash = Hash(name);
             uint at = hash & _mask;
             while (_slots[at].Host is not null)
             {
                 at = (at + 1) & _mask;
             }
 
-            _slots[at] = new Slot(hash, host, paths);
+            _slots[at] = new Slot(hash, name, paths);
         }
     }
 
-    /// <summary>The target for a host as received (any case, with or without port and trailing dot) and a path; or null.</summary>
-    public T? Find(ReadOnlySpan<char> host, ReadOnlySpan<char> path) => FindIn(host, path);
-
-    /// <summary>As <see cref="Find(ReadOnlySpan{char}, ReadOnlySpan{char})"/>, on the bytes of a request head.</summary>
-    public T? Find(ReadOnlySpan<byte> host, ReadOnlySpan<byte> path) => FindIn(host, path);
-
-    private T? FindIn<TChar>(ReadOnlySpan<TChar> host, ReadOnlySpan<TChar> path)
-        where TChar : unmanaged, IBinaryInteger<TChar>
+    /// <summary>The target for a host as received (any case, with or without port and trailing dot) and a path; or
+    /// null.</summary>
+    [SkipLocalsInit]
+    public T? Find(ReadOnlySpan<char> host, ReadOnlySpan<char> path)
     {
         host = NameOf(host);
-        PathChoice<T>[] paths = _slots.Length == 0 ? _any : PathsOf(host);
+        Span<byte> folded = stackalloc byte[HostLengthMax];
+        return Choose(
+            host.Length <= HostLengthMax && Ascii.ToLower(host, folded, out int length) == OperationStatus.Done
+                ? PathsOf(folded[..length])
+                : _any,
+            path);
+    }
+
+    /// <summary>As <see cref="Find(ReadOnlySpan{char}, ReadOnlySpan{char})"/>, on the bytes of a request head.</summary>
+    [SkipLocalsInit]
+    public T? Find(ReadOnlySpan<byte> host, ReadOnlySpan<byte> path)
+    {
+        host = NameOf(host);
+        Span<byte> folded = stackalloc byte[HostLengthMax];
+        return Choose(
+            host.Length <= HostLengthMax && Ascii.ToLower(host, folded, out int length) == OperationStatus.Done
+                ? PathsOf(folded[..length])
+                : _any,
+            path);
+    }
+
+    private static T? Choose<TChar>(PathChoice<T>[] paths, ReadOnlySpan<TChar> path)
+        where TChar : unmanaged, IBinaryInteger<TChar>
+    {
         foreach (ref readonly PathChoice<T> choice in paths.AsSpan())
         {
             if (Covers(choice.Prefix, path))
@@ -94,29 +121,38 @@ internal sealed class HostTable<T>
         return null;
     }
 
-    private PathChoice<T>[] PathsOf<TChar>(ReadOnlySpan<TChar> host)
-        where TChar : unmanaged, IBinaryInteger<TChar>
+    private PathChoice<T>[] PathsOf(ReadOnlySpan<byte> host)
     {
-        PathChoice<T>[] found = _any;
-        uint hash = Seed;
-        for (int i = host.Length - 1; i >= 0; i--)
+        // A leading dot would meet the name of a wildcard.
+        if (host.IsEmpty || host[0] == '.')
         {
-            uint c = Fold(host[i]);
-            hash = Mix(hash, c);
-
-            // A longer suffix is met later and replaces a shorter one. At 0 it would be a whole name that begins with a dot.
-            if (c == '.' && _hasWildcards && i > 0 && Probe(hash, host[i..]) is { } suffix)
-            {
-                found = suffix;
-            }
+            return _any;
         }
 
-        return host.IsEmpty || host[0] == TChar.CreateTruncating('.') ? found : Probe(hash, host) ?? found;
+        if (Probe(host) is { } exact)
+        {
+            return exact;
+        }
+
+        // From left to right: the longest suffix is met first.
+        for (int dot = _hasWildcards ? host.IndexOf((byte)'.') : -1; dot >= 0;)
+        {
+            host = host[dot..];
+            if (Probe(host) is { } suffix)
+            {
+                return suffix;
+            }
+
+            int next = host[1..].IndexOf((byte)'.');
+            dot = next < 0 ? -1 : next + 1;
+        }
+
+        return _any;
     }
 
-    private PathChoice<T>[]? Probe<TChar>(uint hash, ReadOnlySpan<TChar> name)
-        where TChar : unmanaged, IBinaryInteger<TChar>
+    private PathChoice<T>[]? Probe(ReadOnlySpan<byte> name)
     {
+        uint hash = Hash(name);
         for (uint at = hash & _mask; ; at = (at + 1) & _mask)
         {
             ref readonly Slot slot = ref _slots[at];
@@ -125,25 +161,11 @@ internal sealed class HostTable<T>
                 return null;
             }
 
-            if (slot.Hash == hash && slot.Host.Length == name.Length && SameName(slot.Host, name))
+            if (slot.Hash == hash && name.SequenceEqual(slot.Host))
             {
                 return slot.Paths;
             }
         }
-    }
-
-    private static bool SameName<TChar>(string planned, ReadOnlySpan<TChar> received)
-        where TChar : unmanaged, IBinaryInteger<TChar>
-    {
-        for (int i = 0; i < planned.Length; i++)
-        {
-            if (Fold(planned[i]) != Fold(received[i]))
-            {
-                return false;
-            }
-        }
-
-        return true;
     }
 
     // Cuts port and trailing dot: name, name., name:80, name.:80, [v6], [v6]:80.
@@ -209,28 +231,26 @@ internal sealed class HostTable<T>
         return [.. all];
     }
 
-    private const uint Seed = 2166136261;
-
-    private static uint Mix(uint hash, uint c) => BitOperations.RotateLeft((hash ^ c) * 0x9E3779B1, 13);
-
-    private static uint Fold<TChar>(TChar c)
-        where TChar : unmanaged, IBinaryInteger<TChar>
+    // Names come from the catalog and the operator, not from clients, so a keyless hash is safe.
+    private static uint Hash(ReadOnlySpan<byte> name)
     {
-        uint u = uint.CreateTruncating(c);
-        return u - 'A' <= 'Z' - 'A' ? u | 0x20 : u;
-    }
-
-    private static uint Hash<TChar>(ReadOnlySpan<TChar> name)
-        where TChar : unmanaged, IBinaryInteger<TChar>
-    {
-        uint hash = Seed;
-        for (int i = name.Length - 1; i >= 0; i--)
+        const ulong Prime = 0x9E3779B97F4A7C15;
+        ulong hash = (ulong)name.Length * Prime;
+        while (name.Length >= sizeof(ulong))
         {
-            hash = Mix(hash, Fold(name[i]));
+            hash = BitOperations.RotateLeft((hash ^ BinaryPrimitives.ReadUInt64LittleEndian(name)) * Prime, 29);
+            name = name[sizeof(ulong)..];
         }
 
-        return hash;
+        ulong rest = 0;
+        foreach (byte b in name)
+        {
+            rest = (rest << 8) | b;
+        }
+
+        hash = (hash ^ rest) * Prime;
+        return (uint)(hash >> 32);
     }
 
-    private readonly record struct Slot(uint Hash, string Host, PathChoice<T>[] Paths);
+    private readonly record struct Slot(uint Hash, byte[] Host, PathChoice<T>[] Paths);
 }

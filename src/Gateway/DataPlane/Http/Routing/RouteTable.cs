@@ -14,8 +14,9 @@ internal sealed record RouteTarget(ClusterState Cluster, RetryBudget Budget);
 internal sealed record ListenerRoutes(ListenerKey Key, HostTable<RouteTarget> Hosts);
 
 /// <summary>
-/// Every route, by listener. In: plans; out: for a listener, host and path the target. Immutable: an apply makes another table that
-/// shares all but the changed listeners and is published by one reference write; a request keeps the table it began with.
+/// Every route, by listener. In: plans; out: for a listener, host and path the target. Immutable: an apply makes another
+/// table that shares all but the changed listeners and is published by one reference write; a request keeps the table it
+/// began with.
 /// </summary>
 /// <remarks>
 /// Two levels by port: 256 pages of 256 ports each. A change copies the upper level and one page per 256 ports touched - 4 KiB -
@@ -37,7 +38,8 @@ internal sealed class RouteTable
     public ListenerRoutes? Find(ListenerKey listener) =>
         Exact(listener) ?? (listener.Scope == ListenerKey.Internal ? null : Exact(Edge));
 
-    /// <summary>The table for <paramref name="plan"/>; only listeners that <paramref name="diff"/> touches are built anew.</summary>
+    /// <summary>The table for <paramref name="plan"/>; only listeners that <paramref name="diff"/> touches are built
+    /// anew.</summary>
     /// <param name="plan">The whole plan; its routes are sorted by listener.</param>
     /// <param name="diff">What changed since the plan of this table.</param>
     /// <param name="target">Cluster id → target, or null where there is no such cluster.</param>
@@ -85,7 +87,8 @@ internal sealed class RouteTable
         {
             // Clusters are published before routes: one that is missing is our own mistake, and loud.
             built.Add((route.Host, route.PathPrefix, target(route.Cluster)
-                ?? throw new InvalidOperationException($"route '{route.Id}' leads to cluster '{route.Cluster}', which does not exist")));
+                ?? throw new InvalidOperationException(
+                    $"route '{route.Id}' leads to cluster '{route.Cluster}', which does not exist")));
         }
 
         return built.Count == 0 ? null : new ListenerRoutes(key, new HostTable<RouteTarget>(built));
