@@ -13,12 +13,12 @@ namespace Gateway.Cli;
 /// <summary><c>gateway dev</c>: everything in one command on a fresh machine, with something to try.</summary>
 internal static class DevCommand
 {
-    /// <summary>Creates the command.</summary>
-    public static Command Create()
+    /// <summary>Creates the command; <paramref name="signals"/> are there when it runs.</summary>
+    public static Command Create(Func<Signals> signals)
     {
         Option<string?> state = SharedOptions.State("$XDG_STATE_HOME/gateway-dev");
         Command command = new("dev", "Run with the embedded catalog and demo services, and print lines to paste") { state };
-        command.SetAction((parsed, cancel) => RunAsync(parsed.GetValue(state) ?? StateDirectory()));
+        command.SetAction((parsed, cancel) => RunAsync(parsed.GetValue(state) ?? StateDirectory(), signals()));
         return command;
     }
 
@@ -32,9 +32,8 @@ internal static class DevCommand
         return Path.Combine(home, "gateway-dev");
     }
 
-    private static async Task<int> RunAsync(string state)
+    private static async Task<int> RunAsync(string state, Signals signals)
     {
-        using Signals signals = new();
         List<string> moved = [];
         int Choose(string what, int wanted, Func<int, int[]> also)
         {

@@ -179,6 +179,11 @@ internal sealed class RequestForwarder(
             exchange.HeadTimer = new CancellationTokenSource(exchange.Cluster.Timeouts.Response, clock);
         }
 
+        if (exchange.WantsTunnel && context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true } upgrade and not PoliteTunnel)
+        {
+            context.Features.Set<IHttpUpgradeFeature>(new PoliteTunnel(upgrade, exchange.Connection));
+        }
+
         destination.Begin();
         try
         {
