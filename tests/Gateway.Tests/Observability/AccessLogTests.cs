@@ -17,8 +17,19 @@ public sealed class AccessLogTests
         {
             log.Write(new AccessRecord
             {
-                Client = new IPEndPoint(IPAddress.Loopback, 1), Listener = ":3000", Service = "a\"b", Environment = "production", Destination = "n/1",
-                DestinationAddress = "10.0.0.1:80", Protocol = "HTTP/1.1", Method = "GET", Host = "x", Target = "/", Status = i, Reason = "", RequestId = "",
+                Client = new IPEndPoint(IPAddress.Loopback, 1),
+                Listener = ":3000",
+                Service = "a\"b",
+                Environment = "production",
+                Destination = "n/1",
+                DestinationAddress = "10.0.0.1:80",
+                Protocol = "HTTP/1.1",
+                Method = "GET",
+                Host = "x",
+                Target = "/",
+                Status = i,
+                Reason = "",
+                RequestId = "",
             });
         }
 
