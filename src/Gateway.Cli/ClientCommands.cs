@@ -139,7 +139,7 @@ internal static class ClientCommands
     {
         StatusView status = await client.GetAsync(Api + "status", AdminJson.Default.StatusView, cancel);
         Grid grid = new Grid().AddColumn().AddColumn();
-        void Row(string name, string value) => grid.AddRow(name, Markup.Escape(value));
+        void Row(string name, string value) => grid.AddRow(name, Markup.Escape(Printable.Of(value)));
         Row("state", status.State);
         Row("pid", status.Pid.ToString(CultureInfo.InvariantCulture));
         Row("generation", status.Generation.ToString(CultureInfo.InvariantCulture));
@@ -201,13 +201,13 @@ internal static class ClientCommands
                 problem.Value is null ? problem.Place : $"{problem.Place} '{problem.Value}'",
             }.OfType<string>());
             await Console.Out.WriteLineAsync($"{problem.Code}  since {Local(problem.Since)}");
-            await Console.Out.WriteLineAsync($"  where:   {where}");
+            await Console.Out.WriteLineAsync($"  where:   {Printable.Of(where)}");
             if (problem.Allowed is not null)
             {
-                await Console.Out.WriteLineAsync($"  allowed: {problem.Allowed}");
+                await Console.Out.WriteLineAsync($"  allowed: {Printable.Of(problem.Allowed)}");
             }
 
-            await Console.Out.WriteLineAsync($"  now:     {problem.Now}");
+            await Console.Out.WriteLineAsync($"  now:     {Printable.Of(problem.Now)}");
         }
     }
 
@@ -256,7 +256,7 @@ internal static class ClientCommands
         ];
     }
 
-    private static void Add(Table table, params string[] cells) => table.AddRow(cells.Select(c => new Text(c)));
+    private static void Add(Table table, params string[] cells) => table.AddRow(cells.Select(c => new Text(Printable.Of(c))));
 
     /// <summary>Spectre folds to the terminal's width; a pipe has none and should get whole lines.</summary>
     private static void Write(Spectre.Console.Rendering.IRenderable what)
