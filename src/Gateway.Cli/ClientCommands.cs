@@ -39,7 +39,7 @@ internal static class ClientCommands
         {
             if (parsed.GetValue(json))
             {
-                Console.Out.Write(await client.GetAsync(Api + name, cancel));
+                await Console.Out.WriteAsync(await client.GetAsync(Api + name, cancel));
                 return ExitCode.Done;
             }
 
@@ -59,7 +59,7 @@ internal static class ClientCommands
         {
             if (parsed.GetValue(dump))
             {
-                Console.Out.Write(await client.GetAsync(Api + "catalog", cancel));
+                await Console.Out.WriteAsync(await client.GetAsync(Api + "catalog", cancel));
                 return ExitCode.Done;
             }
 
@@ -76,7 +76,7 @@ internal static class ClientCommands
 
             if (parsed.GetValue(json))
             {
-                Console.Out.WriteLine(JsonSerializer.Serialize(services, AdminJson.Default.IReadOnlyListServiceView));
+                await Console.Out.WriteLineAsync(JsonSerializer.Serialize(services, AdminJson.Default.IReadOnlyListServiceView));
                 return ExitCode.Done;
             }
 
@@ -188,7 +188,7 @@ internal static class ClientCommands
         IReadOnlyList<ProblemView> problems = await client.GetAsync(Api + "problems", AdminJson.Default.IReadOnlyListProblemView, cancel);
         if (problems.Count == 0)
         {
-            Console.Out.WriteLine("no problems");
+            await Console.Out.WriteLineAsync("no problems");
             return;
         }
 
@@ -200,14 +200,14 @@ internal static class ClientCommands
                 problem.Instance is null ? null : $"instance '{problem.Instance}'",
                 problem.Value is null ? problem.Place : $"{problem.Place} '{problem.Value}'",
             }.OfType<string>());
-            Console.Out.WriteLine($"{problem.Code}  since {Local(problem.Since)}");
-            Console.Out.WriteLine($"  where:   {where}");
+            await Console.Out.WriteLineAsync($"{problem.Code}  since {Local(problem.Since)}");
+            await Console.Out.WriteLineAsync($"  where:   {where}");
             if (problem.Allowed is not null)
             {
-                Console.Out.WriteLine($"  allowed: {problem.Allowed}");
+                await Console.Out.WriteLineAsync($"  allowed: {problem.Allowed}");
             }
 
-            Console.Out.WriteLine($"  now:     {problem.Now}");
+            await Console.Out.WriteLineAsync($"  now:     {problem.Now}");
         }
     }
 

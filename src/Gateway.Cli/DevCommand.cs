@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using Gateway.Admin;
 using Gateway.Configuration;
 using Gateway.Discovery.EmbeddedCatalog;
 using Gateway.Lifecycle;
@@ -51,11 +50,6 @@ internal static class DevCommand
             return port;
         }
 
-        int web = Choose("the web demo", 3000, p => [p, 10_000 + p]);
-        int echo = Choose("the TCP echo", 7000, p => [p, 10_000 + p]);
-        int catalog = Choose("the embedded catalog", 8500, p => [p]);
-        int admin = Choose("the admin address", 9900, p => [p]);
-
         ConfigurationResult loaded = GatewayConfiguration.LoadDev(
             GatewayConfiguration.ProcessEnvironment(), [new ConfigurationOverride("stateDirectory", Path.GetFullPath(state), "--state")]);
         if (loaded.Options is null)
@@ -64,11 +58,28 @@ internal static class DevCommand
             return ExitCode.BadInput;
         }
 
+        int web = Choose("the web demo", 3000, p => [p, 10_000 + p]);
+        int echo = Choose("the TCP echo", 7000, p => [p, 10_000 + p]);
+
+        // What a GATEWAY__* variable says is meant; only what nobody named is ours to choose.
+        bool Named(string key) => loaded.Values.Any(v => v.Key == key && v.Source != "default");
+        IPEndPoint catalog = Named("catalog.embedded.listen") && loaded.Options.Embedded is { } embedded
+            ? embedded.Listen
+            : new IPEndPoint(IPAddress.Loopback, Choose("the embedded catalog", 8500, p => [p]));
+        IPEndPoint admin = Named("admin.listen")
+            ? loaded.Options.Admin.Listen
+            : new IPEndPoint(IPAddress.Loopback, Choose("the admin address", 9900, p => [p]));
+        DrainOptions drain = loaded.Options.Drain;
         GatewayOptions options = loaded.Options with
         {
-            Embedded = new EmbeddedCatalogOptions { Listen = new IPEndPoint(IPAddress.Loopback, catalog) },
-            Admin = new AdminOptions { Listen = new IPEndPoint(IPAddress.Loopback, admin) },
-            Drain = new DrainOptions { Grace = TimeSpan.Zero, Idle = TimeSpan.FromSeconds(0.5), Timeout = TimeSpan.FromSeconds(2) },
+            Embedded = new EmbeddedCatalogOptions { Listen = catalog },
+            Admin = loaded.Options.Admin with { Listen = admin },
+            Drain = new DrainOptions
+            {
+                Grace = Named("drain.grace") ? drain.Grace : TimeSpan.Zero,
+                Idle = Named("drain.idle") ? drain.Idle : TimeSpan.FromSeconds(0.5),
+                Timeout = Named("drain.timeout") ? drain.Timeout : TimeSpan.FromSeconds(2),
+            },
             Log = new LogOptions { AccessFile = null },
         };
 
@@ -81,7 +92,7 @@ internal static class DevCommand
             }
 
             await host.ServingAsync([web, 10_000 + web, echo]);
-            Console.Out.WriteLine(Banner(web, echo, catalog, admin, moved));
+            await Console.Out.WriteLineAsync(Banner(web, echo, catalog.Port, admin.Port, moved));
         });
     }
 

@@ -205,7 +205,11 @@ public sealed class EmbeddingTests : IAsyncLifetime
     [
         new Instance
         {
-            Service = service, Node = "n1", ServiceId = "i1", Address = "127.0.0.1", Port = destination,
+            Service = service,
+            Node = "n1",
+            ServiceId = "i1",
+            Address = "127.0.0.1",
+            Port = destination,
             Tags = [$"internal-listen-http-{port}"],
         },
     ]);

@@ -39,7 +39,10 @@ public sealed class DrainTests : IAsyncLifetime
         await _http.StartAsync(TestContext.Current.CancellationToken);
         ListenerPlan plan = new()
         {
-            Key = new ListenerKey(ListenerKey.Internal, FreePort()), Protocol = ListenProtocol.Http, Service = "web", Environment = "production",
+            Key = new ListenerKey(ListenerKey.Internal, FreePort()),
+            Protocol = ListenProtocol.Http,
+            Service = "web",
+            Environment = "production",
             Cluster = "web@production",
         };
         await _listeners.OpenAsync([plan], []);
