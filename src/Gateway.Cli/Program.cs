@@ -3,7 +3,7 @@ using Gateway.Cli;
 
 // Arguments, signals and exit codes; everything else is the library's public API, of which this program is the first user.
 
-string[] notBuilt = ["plan", "events", "sessions", "top", "doctor", "explain", "drain", "ready", "maint", "accept", "upgrade", "import"];
+string[] notBuilt = ["plan", "events", "sessions", "top", "doctor", "explain", "drain", "ready", "maint", "upgrade", "import"];
 if (args.Length > 0 && notBuilt.Contains(args[0]))
 {
     await Console.Error.WriteLineAsync($"gateway: '{args[0]}' is not built yet; 'gateway --help' lists what is");
