@@ -61,7 +61,8 @@ internal sealed class LastKnownGoodWriter : IAsyncDisposable
     {
         while (!_stop.IsCancellationRequested)
         {
-            await _wake.Reader.WaitToReadAsync(_stop.Token).AsTask().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            Task news = _wake.Reader.WaitToReadAsync(_stop.Token).AsTask();
+            await news.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             _wake.Reader.TryRead(out _);
             long began = _clock.GetTimestamp();
             bool written = Write();
