@@ -97,9 +97,9 @@ internal sealed class CatalogGuard(TimeProvider clock)
             _added.Remove((gone.Service, gone.Key));
             shrunk.Add(gone.Service);
         }, came.Add);
-        foreach (Instance instance in came)
+        foreach (IGrouping<string, Instance> of in came.GroupBy(i => i.Service, StringComparer.Ordinal))
         {
-            Returned(instance, now);
+            Came(of.Key, [.. of.Select(i => i.Key)], now);
         }
 
         // 3. Were they many?
@@ -256,57 +256,77 @@ internal sealed class CatalogGuard(TimeProvider clock)
         }
     }
 
-    private void Returned(Instance instance, long now)
+    private void Came(string service, HashSet<InstanceKey> keys, long now)
     {
-        if (_recent.TryGetValue(instance.Service, out List<Drop>? drops))
+        foreach (InstanceKey key in keys)
         {
-            if (drops.RemoveAll(d => d.Instance.Key == instance.Key) > 0)
+            _held.Remove((service, key));
+        }
+
+        // Who only came back was there before the drop as well, so it is none that came since.
+        if (_recent.TryGetValue(service, out List<Drop>? drops))
+        {
+            List<InstanceKey> back = [.. drops.Select(d => d.Instance.Key).Where(keys.Contains)];
+            drops.RemoveAll(d => keys.Contains(d.Instance.Key));
+            keys.ExceptWith(back);
+            if (drops.Count == 0)
             {
-                // It was there before the drop as well, so it is none that came since.
-                _held.Remove((instance.Service, instance.Key));
-                return;
+                _recent.Remove(service);
             }
         }
 
-        _held.Remove((instance.Service, instance.Key));
-        if (_recent.Count > 0)
+        foreach (InstanceKey key in _recent.Count > 0 ? keys : [])
         {
-            _added[(instance.Service, instance.Key)] = now;
+            _added[(service, key)] = now;
         }
     }
 
     private void Judge(IReadOnlySet<string> shrunk, int total, GuardOptions options)
     {
-        // All services together first: a service of one instance is no mass, a thousand of them are.
+        // 1. Within a service.
+        ILookup<string, long> added = _added.ToLookup(a => a.Key.Service, a => a.Value, StringComparer.Ordinal);
+        foreach (string service in shrunk)
+        {
+            if (!_recent.TryGetValue(service, out List<Drop>? drops))
+            {
+                continue;
+            }
+
+            int of = CountOf(service) + drops.Count - added[service].Count(at => at >= drops[0].At);
+            if (drops.Count >= options.MinInstances && IsAbove(drops.Count, of, options))
+            {
+                Hold(drops, $"{drops.Count} of {of} instances of the service");
+            }
+        }
+
+        // 2. All services together: one of one instance is no mass, a thousand of them are. Share by services, and by
+        //    instances: neither many small services nor one large one may hide the rest. Services that came since do not count.
         int dropped = _recent.Values.Sum(d => d.Count);
         int had = total + dropped - _added.Count;
-        if (IsMass(dropped, had, options))
+        int gone = _recent.Keys.Count(s => !_reported!.Services.ContainsKey(s));
+        int came = added.Count(a => !_recent.ContainsKey(a.Key) && CountOf(a.Key) == a.Count());
+        int served = _reported!.Services.Count + gone - came;
+        string? why = dropped < options.MinInstances ? null
+            : IsAbove(gone, served, options) ? $"{gone} of {served} services"
+            : IsAbove(dropped, had, options) ? $"{dropped} of {had} instances of all services"
+            : null;
+        if (why is not null)
         {
             foreach (List<Drop> drops in _recent.Values)
             {
-                Hold(drops, string.Create(CultureInfo.InvariantCulture, $"{dropped} of {had} instances of all services gone within {Window.TotalSeconds:0} s"));
-            }
-
-            return;
-        }
-
-        foreach (string service in shrunk)
-        {
-            List<Drop> drops = _recent[service];
-            int came = _added.Count(a => a.Key.Service == service && a.Value >= drops[0].At);
-            had = (_reported!.Services.GetValueOrDefault(service)?.Instances.Count ?? 0) + drops.Count - came;
-            if (IsMass(drops.Count, had, options))
-            {
-                Hold(drops, string.Create(CultureInfo.InvariantCulture, $"{drops.Count} of {had} instances of the service gone within {Window.TotalSeconds:0} s"));
+                Hold(drops, why);
             }
         }
     }
 
-    private static bool IsMass(int dropped, int had, GuardOptions options) =>
-        options.AbovePercent < 100 && dropped >= options.MinInstances && (long)dropped * 100 > (long)options.AbovePercent * had;
+    private int CountOf(string service) => _reported!.Services.GetValueOrDefault(service)?.Instances.Count ?? 0;
 
-    private void Hold(List<Drop> drops, string why)
+    private static bool IsAbove(int dropped, int had, GuardOptions options) =>
+        options.AbovePercent < 100 && (long)dropped * 100 > (long)options.AbovePercent * had;
+
+    private void Hold(List<Drop> drops, string what)
     {
+        string why = string.Create(CultureInfo.InvariantCulture, $"{what} gone within {Window.TotalSeconds:0} s");
         long now = clock.GetTimestamp();
         DateTimeOffset since = clock.GetUtcNow();
         for (int i = 0; i < drops.Count; i++)
@@ -322,14 +342,10 @@ internal sealed class CatalogGuard(TimeProvider clock)
             if (drop.Planned)
             {
                 _held[(drop.Instance.Service, drop.Instance.Key)] =
-                    new HeldRemoval(drop.Instance, now, since, why) { Shown = drop.At == now || IsShown(drop.Instance) };
+                    new HeldRemoval(drop.Instance, now, since, why) { Shown = drop.At == now };
             }
         }
     }
-
-    // Effective is still the catalog of before this report.
-    private bool IsShown(Instance instance) =>
-        Effective?.Services.GetValueOrDefault(instance.Service)?.Instances.AsEnumerable().Any(i => i.Key == instance.Key) == true;
 
     private bool IsHeld(HeldRemoval held) =>
         _held.TryGetValue((held.Instance.Service, held.Instance.Key), out HeldRemoval? present) && ReferenceEquals(present, held);

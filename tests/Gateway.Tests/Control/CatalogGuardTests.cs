@@ -55,7 +55,29 @@ public sealed class CatalogGuardTests
 
         Assert.Equal(9, _guard.Held.Count);
         Assert.Equal(10, _guard.Effective!.Services.Count);
-        Assert.All(_guard.Held, h => Assert.Equal("9 of 10 instances of all services gone within 10 s", h.Why));
+        Assert.All(_guard.Held, h => Assert.Equal("9 of 10 services gone within 10 s", h.Why));
+    }
+
+    [Fact]
+    public void A_large_service_hides_neither_small_ones_nor_itself()
+    {
+        Take([Of("large", 1000), .. Enumerable.Range(0, 9).Select(i => Of($"s{i}", 1))]);
+        Take(Of("large", 1000), Of("s0", 1), Of("s1", 1), Of("s2", 1));
+        Assert.Equal(6, _guard.Held.Count);
+
+        _clock.Advance(TimeSpan.FromSeconds(11));
+        Take([Of("large", 1), .. Enumerable.Range(0, 9).Select(i => Of($"s{i}", 1))]);
+        Assert.Equal(999, _guard.Held.Count);
+    }
+
+    [Fact]
+    public void A_little_of_every_service_can_be_a_mass_too()
+    {
+        Take([.. Enumerable.Range(0, 9).Select(i => Of($"s{i}", 3))]);
+        Take([.. Enumerable.Range(0, 9).Select(i => Of($"s{i}", 1))]);
+
+        Assert.All(_guard.Held, h => Assert.Equal("18 of 27 instances of all services gone within 10 s", h.Why));
+        Assert.Equal(18, _guard.Held.Count);
     }
 
     [Fact]
@@ -248,6 +270,10 @@ public sealed class CatalogGuardTests
 
     private static Instance Make(string service, int number) => new()
     {
-        Service = service, Node = "n1", ServiceId = $"{service}-{number:00000}", Address = $"10.0.0.{number}", Port = 80,
+        Service = service,
+        Node = "n1",
+        ServiceId = $"{service}-{number:00000}",
+        Address = $"10.0.0.{number}",
+        Port = 80,
     };
 }

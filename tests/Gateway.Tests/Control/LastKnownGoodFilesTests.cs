@@ -149,8 +149,17 @@ public sealed class LastKnownGoodFilesTests : IDisposable
     {
         Instance instance = new()
         {
-            Service = service, Node = "n1", ServiceId = "i1", Address = "::1", Port = 80, Tags = ["production", "internal-listen-http-3000"],
-            Meta = [new("a", "b"), new("gateway-check", "none")], Health = ReportedHealth.Warning, WeightPassing = 3, WeightWarning = 0, CreateIndex = 1UL << 60,
+            Service = service,
+            Node = "n1",
+            ServiceId = "i1",
+            Address = "::1",
+            Port = 80,
+            Tags = ["production", "internal-listen-http-3000"],
+            Meta = [new("a", "b"), new("gateway-check", "none")],
+            Health = ReportedHealth.Warning,
+            WeightPassing = 3,
+            WeightWarning = 0,
+            CreateIndex = 1UL << 60,
         };
         return new LastKnownGood([new SavedSource("consul", s_at, true, CatalogSnapshot.Of([instance]), [(instance.Key, s_at, "why")])], [], []);
     }
