@@ -22,6 +22,7 @@ internal static class ClientCommands
         yield return Table("routes", "Which requests go where", RoutesAsync);
         yield return Table("listeners", "Open ports", ListenersAsync);
         yield return Table("problems", "What is wrong, since when, and what happens now", ProblemsAsync);
+        yield return AcceptCommand();
         yield return Order("reload", "Re-read the configuration file and certificates; a bad file is refused whole");
         yield return Order("stop", "Drain and stop");
     }
@@ -90,14 +91,27 @@ internal static class ClientCommands
     {
         Option<string?> state = Running(), config = ItsConfig();
         Command command = new(name, description) { state, config };
-        command.SetAction((parsed, cancel) => AskAsync(parsed.GetValue(state), parsed.GetValue(config), async client =>
-        {
-            (HttpStatusCode status, string body) = await client.PostAsync(Api + name, cancel);
-            CommandResult result = JsonSerializer.Deserialize(body, AdminJson.Default.CommandResult) ?? new CommandResult(false, body);
-            await (status == HttpStatusCode.OK ? Console.Out : Console.Error).WriteLineAsync(result.Message);
-            return status == HttpStatusCode.OK ? ExitCode.Done : ExitCode.Failed;
-        }));
+        command.SetAction((parsed, cancel) => AskAsync(
+            parsed.GetValue(state), parsed.GetValue(config), client => PostAsync(client, Api + name, cancel)));
         return command;
+    }
+
+    private static Command AcceptCommand()
+    {
+        Option<string?> state = Running(), config = ItsConfig();
+        Argument<string> target = new("SERVICE[@ENV][/INSTANCE]") { Description = "INSTANCE: service id, NODE/ID or ADDRESS:PORT" };
+        Command command = new("accept", "Let removals that the guard holds go now") { target, state, config };
+        command.SetAction((parsed, cancel) => AskAsync(parsed.GetValue(state), parsed.GetValue(config), client =>
+            PostAsync(client, $"{Api}accept?target={Uri.EscapeDataString(parsed.GetValue(target)!)}", cancel)));
+        return command;
+    }
+
+    private static async Task<int> PostAsync(SocketClient client, string path, CancellationToken cancel)
+    {
+        (HttpStatusCode status, string body) = await client.PostAsync(path, cancel);
+        CommandResult result = JsonSerializer.Deserialize(body, AdminJson.Default.CommandResult) ?? new CommandResult(false, body);
+        await (status == HttpStatusCode.OK ? Console.Out : Console.Error).WriteLineAsync(result.Message);
+        return status == HttpStatusCode.OK ? ExitCode.Done : ExitCode.Failed;
     }
 
     private static async Task<int> AskAsync(string? state, string? config, Func<SocketClient, Task<int>> ask)
@@ -140,7 +154,7 @@ internal static class ClientCommands
         StatusView status = await client.GetAsync(Api + "status", AdminJson.Default.StatusView, cancel);
         Grid grid = new Grid().AddColumn().AddColumn();
         void Row(string name, string value) => grid.AddRow(name, Markup.Escape(Printable.Of(value)));
-        Row("state", status.State);
+        Row("state", status.Degraded is null ? status.State : $"{status.State}, {status.Degraded}");
         Row("pid", status.Pid.ToString(CultureInfo.InvariantCulture));
         Row("generation", status.Generation.ToString(CultureInfo.InvariantCulture));
         Row("version", status.Version);
@@ -152,7 +166,8 @@ internal static class ClientCommands
         Row("traffic", $"{status.HttpConnections} HTTP connections, {status.HttpRequests} requests under way, {status.TcpRelays} TCP relays; at most {status.MaxConnections}");
         foreach (SourceView source in status.Sources)
         {
-            Row($"source {source.Name}", $"{source.Mode}, {(source.AgeSeconds is { } age ? $"confirmed {age} s ago" : "not yet reported")}");
+            Row($"source {source.Name}", $"{source.Mode}, {(source.AgeSeconds is { } age ? $"confirmed {age} s ago" : "not yet reported")}"
+                + (source.LastKnownGood is { } from ? $", last known good of {Local(from)} serves" : ""));
         }
 
         Row("problems", status.Problems.ToString(CultureInfo.InvariantCulture));

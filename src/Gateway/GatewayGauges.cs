@@ -26,6 +26,10 @@ internal static class GatewayGauges
             control.Sources.Where(s => s.Status.LastContact is not null)
                 .Select(s => Of((clock.GetUtcNow() - s.Status.LastContact!.Value).TotalSeconds, ("source", s.Name))));
 
+        metrics.Observe("gateway_removals_held", "Instances kept although their source dropped them.", counter: false, () => [Of(control.Held.Count)]);
+        metrics.Observe("gateway_last_known_good_seconds", "Age of the last known good that serves until its source reports.", counter: false, () =>
+            control.Restored.Select(r => Of((clock.GetUtcNow() - r.Value).TotalSeconds, ("source", r.Key))));
+
         IEnumerable<Measurement<double>> Destinations(Func<DestinationView, double> value) => clusters.View().SelectMany(c => c.Destinations.Select(d => Of(
             value(d), ("service", c.Service), ("environment", c.Environment), ("instance", d.Instance), ("address", d.Address))));
         metrics.Observe("gateway_destination_up", "1: takes new work.", counter: false, () => Destinations(d => d.Usable ? 1 : 0));

@@ -220,6 +220,7 @@ public sealed class GatewayHost : IAsyncDisposable
             SettingsOf(_options), parts.Clusters, parts.Listeners, parts.Http, _metrics, _clock, LogOf("Control"))
         {
             Applied = plan => parts.Listeners.Gate.Limit = MaxConnections(_options.MaxConnections, plan.Listeners.Count),
+            LastKnownGood = new LastKnownGoodFiles(Path.Combine(_options.StateDirectory, "catalog-lkg")),
             OtherProblems = () => [.. AccessLogs.Problems(parts.AccessLog, _options.Log), .. parts.Embedded?.Problems ?? []],
         };
         await StartAdminAsync(parts, cancel);
@@ -433,7 +434,10 @@ public sealed class GatewayHost : IAsyncDisposable
     }
 
     private static ControlSettings SettingsOf(GatewayOptions options) => new(
-        options.Planning with { Reserved = OwnPorts.Of(options), OwnAddresses = OwnAddresses.Of(options.Listening) }, options.PortGrace);
+        options.Planning with { Reserved = OwnPorts.Of(options), OwnAddresses = OwnAddresses.Of(options.Listening) }, options.PortGrace)
+    {
+        Guard = options.Guard,
+    };
 
     /// <summary>min(configured, (descriptor limit − listeners − 500) / 2): each connection may need one to its destination.</summary>
     private static int MaxConnections(int configured, int listeners) =>

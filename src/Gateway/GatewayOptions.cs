@@ -1,4 +1,5 @@
 using Gateway.Admin;
+using Gateway.Control;
 using Gateway.DataPlane.Listening;
 using Gateway.Discovery.Consul;
 using Gateway.Discovery.EmbeddedCatalog;
@@ -20,6 +21,9 @@ public sealed record GatewayOptions
 
     /// <summary>Files as a source; null: not used.</summary>
     public FileCatalogOptions? Files { get; init; }
+
+    /// <summary>When a source that suddenly knows much less is not believed at once.</summary>
+    public GuardOptions Guard { get; init; } = new();
 
     /// <summary>How long a port stays open after its last claim is gone, 0 or more. Default 10s.</summary>
     public TimeSpan PortGrace { get; init; } = TimeSpan.FromSeconds(10);

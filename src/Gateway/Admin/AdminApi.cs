@@ -41,6 +41,7 @@ internal sealed class AdminApi(
                 return AdminAnswer.Text(200, "ok");
             case "/readyz":
                 (int status, string text) = process.Readiness;
+                text = status == 200 && Degraded() is { } degraded ? degraded : text;
                 return AdminAnswer.Text(status, text);
             case "/metrics":
                 bool openMetrics = accept.Contains("application/openmetrics-text", StringComparison.OrdinalIgnoreCase);
@@ -71,18 +72,42 @@ internal sealed class AdminApi(
     }
 
     /// <summary>Answers a POST.</summary>
-    public async Task<AdminAnswer> CommandAsync(string path, CancellationToken cancel)
+    /// <param name="path">Path of the command.</param>
+    /// <param name="target">What it is about (<c>?target=</c>), or null.</param>
+    /// <param name="cancel">Ends the wait for it.</param>
+    public async Task<AdminAnswer> CommandAsync(string path, string? target, CancellationToken cancel)
     {
         CommandResult? result = path switch
         {
+            Api + "accept" => await AcceptAsync(target, cancel),
             Api + "reload" => await commands.Reload(cancel),
             Api + "stop" => commands.Stop(),
             _ => null,
         };
         return result is null
-            ? AdminAnswer.Error(404, $"no such command '{path}'; there are {Api}reload and {Api}stop")
+            ? AdminAnswer.Error(404, $"no such command '{path}'; there are {Api}accept, {Api}reload and {Api}stop")
             : AdminAnswer.Json(result, AdminJson.Default.CommandResult, result.Done ? 200 : 409);
     }
+
+    private async Task<CommandResult> AcceptAsync(string? target, CancellationToken cancel)
+    {
+        if (string.IsNullOrEmpty(target))
+        {
+            return new CommandResult(false, $"name what is accepted: {Api}accept?target=SERVICE[@ENV][/INSTANCE]");
+        }
+
+        IReadOnlyList<HeldView> accepted = await control.AcceptAsync(target, cancel);
+        return accepted.Count == 0
+            ? new CommandResult(false, $"nothing is held of '{target}'; 'gateway problems' shows what is")
+            : new CommandResult(
+                true,
+                string.Join('\n', accepted.Select(h => $"accepted: {h.Instance.Key} of {h.Instance.Service} at {h.Instance.EndPoint} goes")));
+    }
+
+    private string? Degraded() => control.Restored is { Count: > 0 } restored
+        ? "degraded: serving the last known good of " + string.Join(
+            ", of ", restored.OrderBy(r => r.Key, StringComparer.Ordinal).Select(r => $"{r.Key} from {r.Value:yyyy-MM-ddTHH:mm:ssZ}"))
+        : null;
 
     private StatusView Status()
     {
@@ -95,6 +120,7 @@ internal sealed class AdminApi(
             Generation = 1,
             Version = facts.Version,
             State = process.State.ToString().ToLowerInvariant(),
+            Degraded = process.State == ProcessState.Ready ? Degraded() : null,
             StartedAt = process.StartedAt,
             Engine = facts.Engine,
             StateDirectory = facts.StateDirectory,
@@ -109,7 +135,10 @@ internal sealed class AdminApi(
             TcpRelays = tcp.Relays,
             MaxConnections = listeners.Gate.Limit,
             Problems = control.Problems().Count,
-            Sources = [.. control.Sources.Select(s => SourceOf(s, now))],
+            Sources = [.. control.Sources.Select(s => SourceOf(s, now) with
+            {
+                LastKnownGood = control.Restored.TryGetValue(s.Name, out DateTimeOffset from) ? from : null,
+            })],
         };
     }
 

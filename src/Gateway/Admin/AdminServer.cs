@@ -108,7 +108,7 @@ internal sealed class AdminServer : IHttpApplication<HttpContext>, IAsyncDisposa
         if (HttpMethods.IsPost(request.Method))
         {
             return local
-                ? await _api.CommandAsync(path, context.RequestAborted)
+                ? await _api.CommandAsync(path, request.Query["target"], context.RequestAborted)
                 : AdminAnswer.Error(403, "the admin address is read-only; commands go over the unix socket run/gateway.sock of the state directory");
         }
 

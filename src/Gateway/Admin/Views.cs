@@ -6,7 +6,11 @@ namespace Gateway.Admin;
 // the command line and other programs read them back.
 
 /// <summary>One source of the catalog.</summary>
-public sealed record SourceView(string Name, bool Reported, DateTimeOffset? LastContact, double? AgeSeconds, string Mode, int Problems);
+public sealed record SourceView(string Name, bool Reported, DateTimeOffset? LastContact, double? AgeSeconds, string Mode, int Problems)
+{
+    /// <summary>When the last known good that serves until it reports was last confirmed; null once it has reported.</summary>
+    public DateTimeOffset? LastKnownGood { get; init; }
+}
 
 /// <summary>The process as a whole: <c>/api/v1/status</c>.</summary>
 public sealed record StatusView
@@ -22,6 +26,9 @@ public sealed record StatusView
 
     /// <summary><c>starting</c>, <c>ready</c>, <c>draining</c>, <c>stopped</c>.</summary>
     public required string State { get; init; }
+
+    /// <summary>What <c>/readyz</c> says while the last known good serves; null otherwise.</summary>
+    public string? Degraded { get; init; }
 
     /// <summary>Start of this process.</summary>
     public required DateTimeOffset StartedAt { get; init; }

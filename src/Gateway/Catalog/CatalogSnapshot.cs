@@ -11,6 +11,12 @@ public sealed record CatalogSnapshot
     /// <summary>Services by name (ordinal).</summary>
     public ImmutableSortedDictionary<string, Service> Services { get; init; } = EmptyServices;
 
+    /// <summary>
+    /// Services that exist there and could not be read yet, so that they are missing from <see cref="Services"/>: what was known of
+    /// them before stands.
+    /// </summary>
+    public EquatableArray<string> Unread { get; init; }
+
     /// <summary>An empty dictionary with the one comparer that all snapshots share.</summary>
     public static readonly ImmutableSortedDictionary<string, Service> EmptyServices =
         ImmutableSortedDictionary.Create<string, Service>(StringComparer.Ordinal);

@@ -30,6 +30,9 @@ public sealed record Problem
     /// <summary>What happens now, and what to do.</summary>
     public required string Now { get; init; }
 
+    /// <summary><see cref="Now"/> tells the time and moves with it; the problem is the same one as long as the rest is.</summary>
+    public bool NowMoves { get; init; }
+
     /// <summary>One sentence: where, value, allowed, now.</summary>
     public override string ToString()
     {

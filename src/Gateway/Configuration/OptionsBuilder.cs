@@ -1,6 +1,7 @@
 using System.Net;
 using Gateway.Admin;
 using Gateway.Catalog;
+using Gateway.Control;
 using Gateway.DataPlane.Listening;
 using Gateway.Discovery.Consul;
 using Gateway.Discovery.EmbeddedCatalog;
@@ -24,6 +25,12 @@ internal static class OptionsBuilder
                 ? new EmbeddedCatalogOptions { Listen = listen }
                 : null,
             Files = Strings(read, "catalog.files") is { Count: > 0 } paths ? new FileCatalogOptions { Paths = paths } : null,
+            Guard = new GuardOptions
+            {
+                AbovePercent = read.Get<int>("catalog.guard.above"),
+                MinInstances = read.Get<int>("catalog.guard.minInstances"),
+                HoldFor = read.Get<TimeSpan>("catalog.guard.holdFor"),
+            },
             PortGrace = read.Get<TimeSpan>("catalog.portGrace"),
             StateDirectory = read.Get<string>("stateDirectory"),
             Engine = read.Get<string>("engine"),

@@ -29,6 +29,9 @@ internal static class OptionsListing
         }
 
         list["catalog.files"] = Text(options.Files?.Paths ?? []);
+        list["catalog.guard.above"] = $"{options.Guard.AbovePercent}%";
+        list["catalog.guard.minInstances"] = options.Guard.MinInstances.ToString(CultureInfo.InvariantCulture);
+        list["catalog.guard.holdFor"] = Units.Duration(options.Guard.HoldFor);
         list["catalog.portGrace"] = Units.Duration(options.PortGrace);
         list["stateDirectory"] = options.StateDirectory;
         list["defaultEnvironment"] = options.Planning.DefaultEnvironment;

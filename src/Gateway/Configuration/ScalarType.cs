@@ -42,6 +42,12 @@ internal static class ScalarTypes
             ? Parsed.Of(percent)
             : Parsed.Bad($"{Show(s)} is not a percentage; allowed is 0%-100%"));
 
+    /// <summary>A percentage from 0% to 100%, or off, which is 100%: nothing is above it.</summary>
+    public static readonly ScalarType PercentOrOff = new("0%-100%, or off", s =>
+        s is { Quoted: false, Text: "off" } ? Parsed.Of(100)
+        : Percent.Parse(s) is { Error: null } percent ? percent
+        : Parsed.Bad($"{Show(s)} is not a percentage; allowed is 0%-100%, or off"));
+
     /// <summary>A file or directory.</summary>
     public static readonly ScalarType FilePath = TextType("a path", static _ => true) with { IsPath = true };
 

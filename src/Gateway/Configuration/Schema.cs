@@ -6,7 +6,6 @@ namespace Gateway.Configuration;
 internal static class Schema
 {
     private const string Edge = "the edge";
-    private const string Guard = "the guard";
 
     /// <summary>The whole file.</summary>
     public static readonly SectionNode Root = new(
@@ -43,9 +42,9 @@ internal static class Schema
             new SectionNode(
                 "guard",
                 "holds instances that vanish in masses while they still answer",
-                new ScalarNode("above", "share of a service's instances", Percent, "50%") { NotBuilt = Guard },
-                new ScalarNode("minInstances", "and at least so many", Integer(1, 1_000_000), "3") { NotBuilt = Guard },
-                new ScalarNode("holdFor", "how long", Span("0", "720h"), "5m") { NotBuilt = Guard }),
+                new ScalarNode("above", "share of a service's instances", PercentOrOff, "50%"),
+                new ScalarNode("minInstances", "and at least so many", Integer(1, 1_000_000), "3"),
+                new ScalarNode("holdFor", "how long", Span("0", "720h"), "5m")),
             new ScalarNode("portGrace", "how long a port stays open after its last claim is gone", Span("0", "24h"), "10s")),
         new ScalarNode(
             "stateDirectory",

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Threading.Channels;
 using Gateway.Catalog;
 using Gateway.DataPlane.Balancing;
+using Gateway.DataPlane.Health;
 using Gateway.DataPlane.Http;
 using Gateway.DataPlane.Listening;
 using Gateway.Discovery;
@@ -12,7 +13,11 @@ using Microsoft.Extensions.Logging;
 namespace Gateway.Control;
 
 /// <summary>What the loop was told by the operator; replaced whole on reload.</summary>
-internal sealed record ControlSettings(PlanningOptions Planning, TimeSpan PortGrace);
+internal sealed record ControlSettings(PlanningOptions Planning, TimeSpan PortGrace)
+{
+    /// <summary>When a source that suddenly knows much less is not believed at once.</summary>
+    public GuardOptions Guard { get; init; } = new();
+}
 
 /// <summary>The plan in force and how it came about; published by one reference write.</summary>
 internal sealed record ControlState
@@ -29,7 +34,7 @@ internal sealed record ControlState
     /// <summary>When the plan came into force.</summary>
     public DateTimeOffset? AppliedAt { get; init; }
 
-    /// <summary>The newest catalog of each source that has reported, by the source's name.</summary>
+    /// <summary>The catalog in force of each source that has one, by the source's name; held instances are in it.</summary>
     public IReadOnlyDictionary<string, CatalogSnapshot> Catalogs { get; init; } = new Dictionary<string, CatalogSnapshot>(StringComparer.Ordinal);
 }
 
@@ -49,6 +54,7 @@ internal sealed class ControlLoop : IAsyncDisposable
     private readonly ILogger _log;
     private readonly Planner _planner = new();
     private readonly ProblemBook _problems;
+    private readonly SourceGuards _guards;
     private readonly Dictionary<ListenerKey, long> _lingering = [];
     private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly TaskCompletionSource _firstApply = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -60,6 +66,10 @@ internal sealed class ControlLoop : IAsyncDisposable
     private ControlSettings _settings;
     private bool _dirty;
 
+    // Of the loop: the owners of ports and hosts in the last known good, until the first plan.
+    private LastKnownGood? _restored;
+    private LastKnownGoodKeeper? _keeper;
+
     private volatile ControlState _state = ControlState.Initial;
     private Task _loop = Task.CompletedTask;
 
@@ -69,16 +79,29 @@ internal sealed class ControlLoop : IAsyncDisposable
     {
         (_settings, _clusters, _listeners, _http, _metrics, _clock, _log) = (settings, clusters, listeners, http, metrics, clock, log);
         _problems = new ProblemBook(clock, log);
+        _guards = new SourceGuards(clock, clusters, (target, answered, cancel) => Probe(target, answered, cancel), Wake, log);
     }
 
     /// <summary>Called after each apply, on the loop, with the plan that is now in force.</summary>
     public Action<Plan>? Applied { get; init; }
+
+    /// <summary>Where the last known good is kept over restarts; null: nowhere.</summary>
+    public LastKnownGoodFiles? LastKnownGood { get; init; }
+
+    /// <summary>Probes instances that a source dropped in masses.</summary>
+    public Probe Probe { get; init; } = Probes.Send;
 
     /// <summary>Problems of others, read whenever problems are looked at.</summary>
     public Func<IReadOnlyList<Problem>>? OtherProblems { get; init; }
 
     /// <summary>The plan in force.</summary>
     public ControlState State => _state;
+
+    /// <summary>Removals that are held because their instances still answer.</summary>
+    public IReadOnlyList<HeldView> Held => _guards.Held;
+
+    /// <summary>Sources that have not reported, of which the last known good serves, with the time it was last confirmed.</summary>
+    public IReadOnlyDictionary<string, DateTimeOffset> Restored => _guards.Restored;
 
     /// <summary>Completes with the first applied catalog.</summary>
     public Task FirstApply => _firstApply.Task;
@@ -101,9 +124,26 @@ internal sealed class ControlLoop : IAsyncDisposable
     /// <summary>Problems from outside the catalog, a refused reload for example; replaced whole by key.</summary>
     public void Report(string key, IReadOnlyList<Problem> problems) => _problems.Pin(key, problems);
 
-    /// <summary>Starts following the sources and applying.</summary>
+    /// <summary>Lets held removals go now: SERVICE[@ENV][/INSTANCE]. Returns those that it named.</summary>
+    public Task<IReadOnlyList<HeldView>> AcceptAsync(string target, CancellationToken cancel) => _guards.AcceptAsync(target, cancel);
+
+    /// <summary>Starts following the sources and applying, the last known good first.</summary>
     public void Start(IReadOnlyList<ICatalogSource> sources)
     {
+        if (LastKnownGood is { } files)
+        {
+            _restored = files.Load(out IReadOnlyList<Problem> problems);
+            Report("last-known-good-files", problems);
+            foreach (SavedSource saved in _restored?.Sources.Where(saved => sources.Any(s => s.Name == saved.Name)) ?? [])
+            {
+                _guards.Restore(saved);
+            }
+
+            _keeper = new LastKnownGoodKeeper(
+                new LastKnownGoodWriter(files, _clock, failures => Report("last-known-good-written", failures), _log), _guards, _clock);
+        }
+
+        _dirty = true;
         FollowSources(sources);
         _loop = Task.Run(() => RunAsync(_stop.Token));
     }
@@ -169,6 +209,8 @@ internal sealed class ControlLoop : IAsyncDisposable
         }
 
         await Task.WhenAll(running);
+        await _guards.DisposeAsync();
+        await (_keeper?.DisposeAsync() ?? ValueTask.CompletedTask);
         _stop.Dispose();
     }
 
@@ -224,6 +266,8 @@ internal sealed class ControlLoop : IAsyncDisposable
                 {
                     await PlanAndApplyAsync(catalogs, named, settings);
                 }
+
+                _keeper?.Keep(_state, Sources);
             }
             catch (Exception e)
             {
@@ -268,16 +312,45 @@ internal sealed class ControlLoop : IAsyncDisposable
 
     private bool TakeNewest(out List<CatalogSnapshot> catalogs, out Dictionary<string, CatalogSnapshot> named, out ControlSettings settings)
     {
+        List<(ICatalogSource Source, CatalogSnapshot? Newest)> reports;
+        bool dirty;
         lock (_gate)
         {
-            settings = _settings;
-            catalogs = [.. _sources.Where(s => s.Newest is not null).Select(s => s.Newest!)];
-            named = _sources.Where(s => s.Newest is not null).ToDictionary(s => s.Source.Name, s => s.Newest!, StringComparer.Ordinal);
-            bool graceOver = _lingering.Values.Any(since => _clock.GetElapsedTime(since) >= _settings.PortGrace);
-            bool go = (_dirty && catalogs.Count > 0) || graceOver;
-            _dirty &= !go;
-            return go;
+            (settings, dirty) = (_settings, _dirty);
+            reports = [.. _sources.Select(s => (s.Source, s.Newest))];
+            _dirty = false;
         }
+
+        // The first plan is of the last known good alone: whatever came meanwhile is judged by what it changes in that.
+        bool first = _restored is not null && _guards.Restored.Count > 0;
+        dirty |= !first && _guards.Update(reports, settings.Guard, _state.Plan);
+        named = new Dictionary<string, CatalogSnapshot>(StringComparer.Ordinal);
+        catalogs = [];
+        foreach ((ICatalogSource source, _) in reports)
+        {
+            if (_guards.EffectiveOf(source.Name) is { } catalog)
+            {
+                named[source.Name] = catalog;
+                catalogs.Add(catalog);
+            }
+        }
+
+        TimeSpan grace = settings.PortGrace;
+        bool go = (dirty && catalogs.Count > 0) || _lingering.Values.Any(since => _clock.GetElapsedTime(since) >= grace);
+        if (first || (dirty && !go))
+        {
+            lock (_gate)
+            {
+                _dirty = true;
+            }
+        }
+
+        if (first)
+        {
+            Wake();
+        }
+
+        return go;
     }
 
     private async Task PlanAndApplyAsync(List<CatalogSnapshot> catalogs, Dictionary<string, CatalogSnapshot> named, ControlSettings settings)
@@ -288,10 +361,15 @@ internal sealed class ControlLoop : IAsyncDisposable
         {
             Catalogs = catalogs,
             Options = settings.Planning,
-            Present = old.Listeners,
-            PresentRoutes = old.Routes,
-            Expired = _lingering.Where(l => _clock.GetElapsedTime(l.Value) >= settings.PortGrace).Select(l => l.Key).ToHashSet(),
+
+            // After a restart the owners are those of the last known good; none of their ports is open, so none lingers.
+            Present = _restored?.Listeners ?? old.Listeners,
+            PresentRoutes = _restored?.Routes ?? old.Routes,
+            Expired = _restored is { } restored
+                ? restored.Listeners.AsEnumerable().Select(l => l.Key).ToHashSet()
+                : _lingering.Where(l => _clock.GetElapsedTime(l.Value) >= settings.PortGrace).Select(l => l.Key).ToHashSet(),
         });
+        _restored = null;
         PlanDiff diff = PlanDiff.Between(old, plan);
         TimeSpan planned = Stopwatch.GetElapsedTime(began);
 
@@ -352,7 +430,12 @@ internal sealed class ControlLoop : IAsyncDisposable
     }
 
     private IEnumerable<Problem> CurrentProblems() =>
-        [.. _state.Plan.Problems, .. _listeners.Problems, .. Sources.SelectMany(s => (IEnumerable<Problem>)s.Status.Problems), .. OtherProblems?.Invoke() ?? []];
+    [
+        .. _state.Plan.Problems, .. _listeners.Problems, .. Sources.SelectMany(s => (IEnumerable<Problem>)s.Status.Problems),
+        .. _guards.Problems(), .. Restored.Select(r => LastKnownGoodKeeper.Serving(r.Key, r.Value, _clock)), .. OtherProblems?.Invoke() ?? [],
+    ];
+
+    private void Wake() => _wake.Writer.TryWrite(true);
 
     private static string Shorten(string text)
     {

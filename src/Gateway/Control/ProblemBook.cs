@@ -32,14 +32,15 @@ internal sealed class ProblemBook(TimeProvider clock, ILogger log)
             List<StandingProblem> standing = [];
             foreach (Problem problem in current.Concat(_pinned.Values.SelectMany(p => p)))
             {
-                if (next.ContainsKey(problem))
+                Problem identity = problem.NowMoves ? problem with { Now = "" } : problem;
+                if (next.ContainsKey(identity))
                 {
                     continue;
                 }
 
-                bool known = _since.TryGetValue(problem, out DateTimeOffset since);
+                bool known = _since.TryGetValue(identity, out DateTimeOffset since);
                 since = known ? since : clock.GetUtcNow();
-                next[problem] = since;
+                next[identity] = since;
                 standing.Add(new StandingProblem(problem, since));
                 if (!known)
                 {

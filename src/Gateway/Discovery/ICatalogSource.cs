@@ -22,6 +22,19 @@ public interface ICatalogSource
     Task WatchAsync(Action<CatalogSnapshot> report, CancellationToken stop);
 }
 
+/// <summary>
+/// A source that can be asked outright. Instances that vanish in masses while they still answer are kept until it confirms
+/// that they are gone; of a source without this the newest report counts.
+/// </summary>
+public interface IConfirmsAbsence
+{
+    /// <summary>
+    /// Asks with the best consistency that there is which of <paramref name="instances"/> are not there, or not wanted any more.
+    /// Returns only those of which it is certain: an error confirms nothing. Throws only for our own mistakes.
+    /// </summary>
+    Task<IReadOnlySet<InstanceKey>> ConfirmAbsentAsync(IReadOnlyCollection<Instance> instances, CancellationToken cancel);
+}
+
 /// <summary>How a source is doing.</summary>
 public sealed record SourceStatus
 {

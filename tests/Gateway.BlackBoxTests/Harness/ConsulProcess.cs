@@ -71,6 +71,14 @@ internal sealed class ConsulProcess : IAsyncDisposable
         process = null;
     }
 
+    /// <summary>SIGKILL, and another agent on the same ports that knows nothing: Consul was rebuilt.</summary>
+    public Task Rebuild()
+    {
+        Kill();
+        Directory.Delete(Path.Combine(folder, "data"), recursive: true);
+        return Launch();
+    }
+
     /// <summary>SIGSTOP: the agent accepts and never answers.</summary>
     public void Freeze() => process!.Send(Signal.Stop);
 

@@ -38,7 +38,7 @@ public sealed class ConfigurationDiagnosticsTests
     [InlineData("limits: { maxConnections: 1e3 }", "g.yaml:1:27: error: limits.maxConnections: '1e3' is not a whole number; allowed is 1-10000000")]
     [InlineData("limits: { maxConnections: \"10\" }", "g.yaml:1:27: error: limits.maxConnections: '10' is text because of its quotes; write 10 without them")]
     [InlineData("engine: kestral", "g.yaml:1:9: error: engine: 'kestral' is not one of the values here; allowed is loops or kestrel, the nearest is 'kestrel'")]
-    [InlineData("catalog: { guard: { above: 50 } }", "g.yaml:1:28: error: catalog.guard.above: '50' is not a percentage; allowed is 0%-100%")]
+    [InlineData("catalog: { guard: { above: 50 } }", "g.yaml:1:28: error: catalog.guard.above: '50' is not a percentage; allowed is 0%-100%, or off")]
 
     // Shapes
     [InlineData("drain: 5s", "g.yaml:1:8: error: drain takes a mapping of grace, idle, timeout, not '5s'")]
@@ -87,7 +87,6 @@ public sealed class ConfigurationDiagnosticsTests
         Assert.Equal(expected, Findings(yaml));
 
     [Theory]
-    [InlineData("catalog: { guard: { above: 30% } }", "g.yaml:1:28: error: catalog.guard.above: the guard is not built yet; leave it out or write its default, 50%")]
     [InlineData("external: { http: [\":80\"] }", "g.yaml:1:19: error: external.http: the edge is not built yet; leave it out or write []")]
     [InlineData("external: { certificates: /certs }", "g.yaml:1:27: error: external.certificates: the edge is not built yet; leave it out or write its default, /etc/gateway/certs")]
     [InlineData("external: { hosts: { a.example: orders } }", "g.yaml:1:13: error: external.hosts: the edge is not built yet; leave it out")]
@@ -107,6 +106,7 @@ public sealed class ConfigurationDiagnosticsTests
     [InlineData("---\n")]
     [InlineData("--- {}\n...\n")]
     [InlineData("catalog: { guard: { above: 50%, minInstances: 3, holdFor: 300s } }")]
+    [InlineData("catalog: { guard: { above: off, minInstances: 1, holdFor: 0 } }")]
     [InlineData("external: null")]
     [InlineData("external:")]
     [InlineData("external: { http: [], https: null, certificates: /etc/gateway/certs, strictSni: off, hosts: {}, headers: null }")]

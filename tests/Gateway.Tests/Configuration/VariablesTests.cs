@@ -14,7 +14,7 @@ public sealed class VariablesTests
     [InlineData("GATEWAY__ENVIRONMENTS__QA__PORT={port}", "GATEWAY__ENVIRONMENTS__QA__PORT: error: environments has no 'QA'; a variable changes entries that exist, write new ones in the file")]
     [InlineData("GATEWAY__DRAIN__GRACE=5", "GATEWAY__DRAIN__GRACE: error: drain.grace: '5' is not a duration; allowed is a number with ms, s, m or h, like 250ms, 10s, 5m")]
     [InlineData("GATEWAY__DRAIN__GRACE=", "GATEWAY__DRAIN__GRACE: error: drain.grace has no value; allowed is a duration, 0s-24h")]
-    [InlineData("GATEWAY__CATALOG__GUARD__ABOVE=30%", "GATEWAY__CATALOG__GUARD__ABOVE: error: catalog.guard.above: the guard is not built yet; leave it out or write its default, 50%")]
+    [InlineData("GATEWAY__CATALOG__GUARD__ABOVE=30", "GATEWAY__CATALOG__GUARD__ABOVE: error: catalog.guard.above: '30' is not a percentage; allowed is 0%-100%, or off")]
     [InlineData("GATEWAY__ADMIN__LISTEN=:8500", "GATEWAY__ADMIN__LISTEN: error: admin.listen: ':8500' is the same address and port as catalog.embedded.listen (127.0.0.1:8500, default); choose another port")]
     [InlineData("GATEWAY__=1", "GATEWAY__: error: no such key; the nearest is GATEWAY__ENGINE")]
     public void Mistakes_in_variables_are_named_by_the_variable(string variable, string expected) =>

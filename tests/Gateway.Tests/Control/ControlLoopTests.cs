@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using Gateway.Catalog;
 using Gateway.Control;
 using Gateway.DataPlane.Balancing;
+using Gateway.DataPlane.Health;
 using Gateway.DataPlane.Http;
 using Gateway.DataPlane.Listening;
 using Gateway.Discovery;
@@ -21,7 +22,8 @@ public sealed class ControlLoopTests : IAsyncLifetime
     private readonly ClusterTable _clusters = new();
     private readonly HttpLane _http;
     private readonly ListenerSet _listeners;
-    private readonly ControlLoop _control;
+    private readonly string _state = Directory.CreateTempSubdirectory("gw-loop-").FullName;
+    private ControlLoop _control;
     private readonly int _port = FreePort();
     private readonly int _other = FreePort();
 
@@ -30,10 +32,16 @@ public sealed class ControlLoopTests : IAsyncLifetime
         _http = new HttpLane(_clusters, TimeProvider.System, NullLoggerFactory.Instance, _metrics, AccessLog.Off(_metrics), "gateway-test");
         _listeners = new ListenerSet(
             new ListeningOptions { Addresses = ["127.0.0.1"] }, TimeProvider.System, NullLogger.Instance, (_, s) => s.Dispose(), (_, s) => s.Dispose(), 1000);
-        _control = new ControlLoop(
-            new ControlSettings(new PlanningOptions { Environments = [new("production", "{port}", "{host}")] }, TimeSpan.FromSeconds(10)),
-            _clusters, _listeners, _http, _metrics, _clock, NullLogger.Instance);
+        _control = NewLoop();
     }
+
+    private ControlLoop NewLoop() => new(
+        new ControlSettings(new PlanningOptions { Environments = [new("production", "{port}", "{host}")] }, TimeSpan.FromSeconds(10)),
+        _clusters, _listeners, _http, _metrics, _clock, NullLogger.Instance)
+    {
+        LastKnownGood = new LastKnownGoodFiles(_state),
+        Probe = (target, _, _) => Task.FromResult(new ProbeResult(true, "scripted")),
+    };
 
     public ValueTask InitializeAsync() => ValueTask.CompletedTask;
 
@@ -43,6 +51,7 @@ public sealed class ControlLoopTests : IAsyncLifetime
         await _listeners.DisposeAsync();
         await _http.DisposeAsync();
         _metrics.Dispose();
+        Directory.Delete(_state, recursive: true);
     }
 
     [Fact]
@@ -174,6 +183,60 @@ public sealed class ControlLoopTests : IAsyncLifetime
         _clock.Advance(TimeSpan.FromMinutes(1));
 
         Assert.Equal(first, Assert.Single(_control.Problems()).Since);
+    }
+
+    [Fact]
+    public async Task The_last_known_good_serves_until_the_source_reports_and_owners_keep_their_ports()
+    {
+        // 1. 'young' has the port before 'old', which also wants it and would win otherwise, is there.
+        ScriptedSource source = new("a");
+        _control.Start([source]);
+        CatalogSnapshot young = Of("young", _port, "y");
+        CatalogSnapshot both = young with { Services = young.Services.AddRange(Of("old", _port, "o").Services) };
+        source.Report(young);
+        await _control.FirstApply.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        source.Report(both);
+        await HealthEventually.True(() => _control.State.Plan.Problems.Count == 1, "old loses");
+        Assert.Empty(_control.Restored);
+        await _control.DisposeAsync();
+
+        // 2. A restart with a silent source.
+        _control = NewLoop();
+        ScriptedSource again = new("a");
+        _control.Start([again]);
+        await _control.FirstApply.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        Assert.Equal("young", Assert.Single(_control.State.Plan.Listeners).Service);
+        Assert.Equal(["a"], _control.Restored.Keys);
+        Assert.Contains(_control.Problems(), p => p.Problem is { Code: "last-known-good", Place: "source a" });
+
+        // 3. It reports.
+        again.Report(both);
+        await HealthEventually.True(() => _control.Restored.Count == 0, "the report counts");
+        Assert.Equal("young", Assert.Single(_control.State.Plan.Listeners).Service);
+        Assert.DoesNotContain(_control.Problems(), p => p.Problem.Code == "last-known-good");
+    }
+
+    [Fact]
+    public async Task A_report_that_is_there_already_is_judged_by_the_last_known_good()
+    {
+        ScriptedSource source = new("a");
+        _control.Start([source]);
+        CatalogSnapshot many = Of("web", _port, "i1");
+        Instance one = many.Services["web"].Instances[0];
+        many = CatalogSnapshot.Of(Enumerable.Range(1, 4).Select(i => one with { ServiceId = $"i{i}", Address = $"10.0.0.{i}" }));
+        source.Report(many);
+        await _control.FirstApply.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        await _control.DisposeAsync();
+
+        _control = NewLoop();
+        ScriptedSource empty = new("a");
+        empty.Report(CatalogSnapshot.Empty);
+        _control.Start([empty]);
+
+        await HealthEventually.True(() => _control.Held.Count == 4, "all are held");
+        Assert.Equal(4, Assert.Single(_control.State.Plan.Clusters).Destinations.Count);
+        Assert.Equal(4, (await _control.AcceptAsync("web", TestContext.Current.CancellationToken)).Count);
+        await HealthEventually.True(() => _control.State.Plan.Clusters.AsEnumerable().All(c => c.Destinations.Count == 0), "accepted, they go");
     }
 
     private static CatalogSnapshot Of(string service, int port, string id, params string[] tags) => CatalogSnapshot.Of(

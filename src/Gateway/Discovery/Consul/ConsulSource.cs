@@ -13,7 +13,7 @@ namespace Gateway.Discovery.Consul;
 /// <see cref="ServiceWatches"/> or by <see cref="StateWatch"/>; both read through <see cref="ServiceReader"/>, which alone decides
 /// what an answer may change; <see cref="KnownCatalog"/> holds the facts and reports them.
 /// </remarks>
-internal sealed class ConsulSource : ICatalogSource, IDisposable
+internal sealed class ConsulSource : ICatalogSource, IConfirmsAbsence, IDisposable
 {
     private readonly ConsulOptions _options;
     private readonly Func<string, IReadOnlyCollection<string>, bool> _routed;
@@ -124,6 +124,39 @@ internal sealed class ConsulSource : ICatalogSource, IDisposable
         {
             // The end that was asked for.
         }
+    }
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlySet<InstanceKey>> ConfirmAbsentAsync(IReadOnlyCollection<Instance> instances, CancellationToken cancel)
+    {
+        // The leader's answers, or none. A catalog without a single service is a token without rights, or a server that has
+        // lost its mind; neither confirms anything.
+        ConsulQuery consistent = new(Consistent: true);
+        HashSet<InstanceKey> absent = [];
+        ConsulReply<Dictionary<string, List<string>>> catalog = await Client.ReadCatalogAsync(consistent, cancel);
+        if (catalog.Value is not { Count: > 0 } listed || catalog.Doubt(_timing.LastContactMax) is not null)
+        {
+            return absent;
+        }
+
+        foreach (IGrouping<string, Instance> of in instances.GroupBy(i => i.Service, StringComparer.Ordinal))
+        {
+            if (!listed.TryGetValue(of.Key, out List<string>? tags) || !_routed(of.Key, tags ?? []))
+            {
+                absent.UnionWith(of.Select(i => i.Key));
+                continue;
+            }
+
+            ConsulReply<List<WireEntry>> reply = await Client.ReadServiceAsync(of.Key, consistent, cancel);
+            if (reply.Value is { } entries && reply.Doubt(_timing.LastContactMax) is null)
+            {
+                Service now = InstanceMapping.Map(of.Key, entries, null, out string? wrong);
+                HashSet<InstanceKey> present = [.. now.Instances.AsEnumerable().Select(i => i.Key)];
+                absent.UnionWith(wrong is null ? of.Select(i => i.Key).Where(k => !present.Contains(k)) : []);
+            }
+        }
+
+        return absent;
     }
 
     /// <inheritdoc/>

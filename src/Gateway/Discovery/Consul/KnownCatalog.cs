@@ -17,6 +17,9 @@ internal sealed class KnownCatalog(WatchTiming timing, TimeProvider time)
     private readonly Dictionary<string, long> _awaited = new(StringComparer.Ordinal);
     private HashSet<string>? _routed;
     private volatile bool _hasReported;
+
+    // Of the reporter: those of _awaited that the first report went without.
+    private HashSet<string> _late = new(StringComparer.Ordinal);
     private ImmutableSortedDictionary<string, Service> _services = CatalogSnapshot.EmptyServices;
 
     /// <summary>Whether the first snapshot was reported.</summary>
@@ -118,6 +121,7 @@ internal sealed class KnownCatalog(WatchTiming timing, TimeProvider time)
     {
         Task? patience = null;
         ImmutableSortedDictionary<string, Service>? reported = null;
+        EquatableArray<string> told = [];
         Task changed = _changed.WaitAsync(stop);
         while (true)
         {
@@ -130,6 +134,7 @@ internal sealed class KnownCatalog(WatchTiming timing, TimeProvider time)
 
             ImmutableSortedDictionary<string, Service> now;
             bool whole;
+            EquatableArray<string> unread = [];
             lock (_gate)
             {
                 if (_routed is null)
@@ -138,16 +143,24 @@ internal sealed class KnownCatalog(WatchTiming timing, TimeProvider time)
                 }
 
                 (now, whole) = (_services, _awaited.Count == 0);
+
+                // What the first report lacks is known to exist; later ones lack it until it is read.
+                _late = reported is null ? [.. _awaited.Keys] : _late;
+                if (_late.Count > 0)
+                {
+                    _late.IntersectWith(_awaited.Keys);
+                    unread = _late.Order(StringComparer.Ordinal).ToEquatableArray();
+                }
             }
 
             patience ??= Task.Delay(timing.FirstReport, time, stop);
-            if (ReferenceEquals(now, reported) || (reported is null && !whole && !patience.IsCompleted))
+            if ((ReferenceEquals(now, reported) && unread == told) || (reported is null && !whole && !patience.IsCompleted))
             {
                 continue;
             }
 
-            reported = now;
-            report(new CatalogSnapshot { Services = now });
+            (reported, told) = (now, unread);
+            report(new CatalogSnapshot { Services = now, Unread = unread });
             _hasReported = true;
         }
     }
