@@ -43,6 +43,9 @@ internal sealed class Exchange
     /// <summary>The port it came in on.</summary>
     public ListenerState Listener => Connection.Listener;
 
+    /// <summary>What the edge does, as it was when the request began.</summary>
+    public EdgePolicy Policy { get; private set; } = EdgePolicy.None;
+
     /// <summary>Target as received.</summary>
     public string RawTarget { get; private set; } = "";
 
@@ -112,6 +115,7 @@ internal sealed class Exchange
     {
         Context.Initialize(features);
         Connection = features.Get<LaneConnection>() ?? throw new InvalidOperationException("a request without a connection");
+        Policy = _application.Edge;
         RawTarget = features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
         (PathAndQuery, RequestId) = ("/", "");
         (Target, Cluster, Attempt, RequestBody, Reason, HeadTimer) = (null, null, null, null, null, null);
@@ -188,6 +192,9 @@ internal sealed class Exchange
             Context.Response.Headers.Connection = "close";
         }
     }
+
+    /// <summary>Sets the edge's headers on the response; the last word before its head is sent.</summary>
+    public void SetEdgeHeaders() => FailureWriter.Edge(Context.Response.Headers, Connection, Policy);
 
     /// <summary>What is worth knowing of it.</summary>
     public AccessRecord Record(long ended)

@@ -14,6 +14,7 @@ internal sealed class GatewayApplication(
     : IHttpApplication<Exchange>
 {
     private volatile RouteTable _routes = RouteTable.Empty;
+    private volatile EdgePolicy _edge = EdgePolicy.None;
     private volatile bool _draining;
 
     /// <summary>The table for requests that begin from now on.</summary>
@@ -21,6 +22,13 @@ internal sealed class GatewayApplication(
     {
         get => _routes;
         set => _routes = value;
+    }
+
+    /// <summary>What the edge does to requests that begin from now on.</summary>
+    public EdgePolicy Edge
+    {
+        get => _edge;
+        set => _edge = value;
     }
 
     /// <summary>Every response from now on closes its connection politely.</summary>

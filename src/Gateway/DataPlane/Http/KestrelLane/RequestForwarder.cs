@@ -326,6 +326,7 @@ internal sealed class RequestForwarder(
     private static Task AnswerOptions(Exchange exchange)
     {
         exchange.Context.Response.StatusCode = StatusCodes.Status204NoContent;
+        exchange.SetEdgeHeaders();
         exchange.CloseIfDraining();
         return Task.CompletedTask;
     }
