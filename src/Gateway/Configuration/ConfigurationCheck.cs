@@ -78,11 +78,11 @@ internal static class ConfigurationCheck
         store.Configure(edge);
         foreach (Problem problem in store.Problems())
         {
-            string key = problem.Place.StartsWith("external.", StringComparison.Ordinal) ? problem.Place : "external.certificates";
+            bool named = problem.Place.StartsWith("external.", StringComparison.Ordinal);
             yield return new Diagnostic(
-                Place(key),
+                Place(named ? problem.Place : "external.certificates"),
                 problem.Code == CertificateStore.Expiring ? DiagnosticSeverity.Warning : DiagnosticSeverity.Error,
-                $"{key}: {problem}");
+                named ? problem.ToString() : $"external.certificates: {problem}");
         }
     }
 

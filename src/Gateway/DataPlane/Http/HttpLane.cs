@@ -60,8 +60,8 @@ internal sealed class HttpLane : IAsyncDisposable
             .BuildServiceProvider();
         RequestForwarder forwarder = new(
             _forwarding.GetRequiredService<IHttpForwarder>(), _upstream, metrics, clock, loopId, logger);
-        _application = new GatewayApplication(forwarder, records, clock, FallbackTarget);
         Certificates = new CertificateStore(clock, loggers.CreateLogger("Gateway.Tls"));
+        _application = new GatewayApplication(forwarder, records, Certificates, clock, FallbackTarget);
         _front = new KestrelFront(
             new PrefacePeek(_connections, clock), new TlsEndpoint(_connections, Certificates, clock),
             new RefusalWatch(_application, records, clock, logger), loggers, metrics);

@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Cryptography;
 using Gateway.DataPlane.Balancing;
 using Gateway.DataPlane.Http.Routing;
+using Gateway.DataPlane.Http.Tls;
 using Gateway.DataPlane.Listening;
 using Gateway.Observability;
 using Gateway.Planning;
@@ -191,6 +192,24 @@ internal sealed class Exchange
         {
             Context.Response.Headers.Connection = "close";
         }
+    }
+
+    /// <summary>
+    /// Whether the request belongs on another connection: HTTP/2 clients send hosts of one address on one connection, and this one
+    /// was greeted with a certificate that is not the host's (RFC 9113 §9.1.2). Where no certificate covers the host there is no
+    /// better connection.
+    /// </summary>
+    public bool IsMisdirected()
+    {
+        if (!Connection.IsHttp2 || Connection.Certificate is not { } greeted)
+        {
+            return false;
+        }
+
+        string authority = Context.Request.Headers.Host.ToString();
+        int colon = authority.LastIndexOf(':');
+        string host = CertificateTable.Normalize(colon > authority.LastIndexOf(']') ? authority[..colon] : authority);
+        return !greeted.Covers(host) && _application.Certificates.Find(host) is { } other && other != greeted;
     }
 
     /// <summary>Sets the edge's headers on the response; the last word before its head is sent.</summary>

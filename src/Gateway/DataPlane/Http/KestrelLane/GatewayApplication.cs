@@ -1,4 +1,5 @@
 using Gateway.DataPlane.Http.Routing;
+using Gateway.DataPlane.Http.Tls;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Http.Features;
@@ -10,7 +11,8 @@ namespace Gateway.DataPlane.Http.KestrelLane;
 /// request and took 22 s to change one of 10,000 routes.
 /// </summary>
 internal sealed class GatewayApplication(
-    RequestForwarder forwarder, RequestRecords records, TimeProvider clock, Func<string, RouteTarget?> fallback)
+    RequestForwarder forwarder, RequestRecords records, CertificateStore certificates, TimeProvider clock,
+    Func<string, RouteTarget?> fallback)
     : IHttpApplication<Exchange>
 {
     private volatile RouteTable _routes = RouteTable.Empty;
@@ -30,6 +32,9 @@ internal sealed class GatewayApplication(
         get => _edge;
         set => _edge = value;
     }
+
+    /// <summary>What handshakes use now.</summary>
+    public CertificateTable Certificates => certificates.Table;
 
     /// <summary>Every response from now on closes its connection politely.</summary>
     public bool Draining

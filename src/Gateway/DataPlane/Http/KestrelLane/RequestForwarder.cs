@@ -57,6 +57,11 @@ internal sealed class RequestForwarder(
             return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("Content-Length and Transfer-Encoding exclude each other."));
         }
 
+        if (exchange.IsMisdirected())
+        {
+            return FailureWriter.WriteAsync(exchange, Reason.Refused(StatusCodes.Status421MisdirectedRequest));
+        }
+
         if (!RequestTarget.TryPathAndQuery(exchange.RawTarget, out string pathAndQuery))
         {
             return exchange.RawTarget == "*" && request.Method == HttpMethods.Options
