@@ -104,7 +104,7 @@ public sealed class B21CertificateTests(EdgePlatform edge) : IClassFixture<EdgeP
 
         async Task Load(Version version, bool keep)
         {
-            HttpClient client = edge.Client("b21.domain.com");
+            HttpClient client = edge.Client();
             while (!stop.IsCancellationRequested)
             {
                 EdgeAnswer answer = await edge.Get(client, tls: true, "b21.domain.com", version: version);
@@ -113,7 +113,7 @@ public sealed class B21CertificateTests(EdgePlatform edge) : IClassFixture<EdgeP
                 if (!keep)
                 {
                     client.Dispose();
-                    client = edge.Client("b21.domain.com");
+                    client = edge.Client();
                 }
 
                 await Task.Delay(10);

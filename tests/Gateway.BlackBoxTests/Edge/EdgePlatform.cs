@@ -67,9 +67,9 @@ public sealed class EdgePlatform : IAsyncLifetime
 
     /// <summary>One GET over HTTP or HTTPS as a client would send it that resolved the host to this edge.</summary>
     internal async Task<EdgeAnswer> Get(
-        bool tls, string host, string path = "/", Version? version = null, string[]? headers = null, string? sni = null)
+        bool tls, string host, string path = "/", Version? version = null, string[]? headers = null)
     {
-        using HttpClient client = Client(sni ?? host);
+        using HttpClient client = Client();
         return await Get(client, tls, host, path, version, headers);
     }
 
@@ -102,8 +102,8 @@ public sealed class EdgePlatform : IAsyncLifetime
             response.Version);
     }
 
-    /// <summary>Trusts our root only; one connection at a time.</summary>
-    internal HttpClient Client(string sni) => new(new SocketsHttpHandler
+    /// <summary>Trusts our root only. It asks for the certificate of the Host header.</summary>
+    internal HttpClient Client() => new(new SocketsHttpHandler
     {
         AllowAutoRedirect = false,
         AutomaticDecompression = DecompressionMethods.None,
@@ -116,7 +116,6 @@ public sealed class EdgePlatform : IAsyncLifetime
         },
         SslOptions = new SslClientAuthenticationOptions
         {
-            TargetHost = sni.Split(':')[0],
             CertificateChainPolicy = new X509ChainPolicy
             {
                 TrustMode = X509ChainTrustMode.CustomRootTrust,

@@ -15,8 +15,8 @@ internal sealed class ServerCertificate
     {
         File = file;
         Names = NamesOf(leaf);
-        NotBefore = leaf.NotBefore.ToUniversalTime();
-        NotAfter = leaf.NotAfter.ToUniversalTime();
+        NotBefore = new DateTimeOffset(leaf.NotBefore.ToUniversalTime(), TimeSpan.Zero);
+        NotAfter = new DateTimeOffset(leaf.NotAfter.ToUniversalTime(), TimeSpan.Zero);
 
         // Offline: a chain is what the file holds; nothing is fetched from the network in the middle of a handshake. One context
         // per certificate, because OpenSSL's sessions hang on it: with a new one each time nothing could ever be resumed.
