@@ -17,7 +17,7 @@ internal static class GatewayGauges
         GatewayMetrics metrics, ControlLoop control, ClusterTable clusters, ListenerSet listeners, HttpLane http, TcpLane tcp, TimeProvider clock)
     {
         metrics.Observe("gateway_connections", "Client connections open.", counter: false, () => listeners.Listeners.Select(l => Of(
-            l.Connections, ("listener", l.Key.ToString()), ("protocol", l.Plan.Protocol == ListenProtocol.Http ? "http" : "tcp"))));
+            l.Connections, ("listener", l.Key.ToString()), ("protocol", l.Plan.Tls ? "https" : l.Plan.Protocol == ListenProtocol.Http ? "http" : "tcp"))));
         metrics.Observe("gateway_listeners", "Listeners in the plan in force.", counter: false, () => [Of(control.State.Plan.Listeners.Count)]);
         metrics.Observe("gateway_http_requests_in_flight", "HTTP requests under way.", counter: false, () => [Of(http.Requests)]);
         metrics.Observe("gateway_tcp_relays", "TCP relays open.", counter: false, () => [Of(tcp.Relays)]);
@@ -29,6 +29,8 @@ internal static class GatewayGauges
         metrics.Observe("gateway_removals_held", "Instances kept although their source dropped them.", counter: false, () => [Of(control.Held.Count)]);
         metrics.Observe("gateway_last_known_good_seconds", "Age of the last known good that serves until its source reports.", counter: false, () =>
             control.Restored.Select(r => Of((clock.GetUtcNow() - r.Value).TotalSeconds, ("source", r.Key))));
+        metrics.Observe("gateway_certificate_expiry_timestamp_seconds", "End of a certificate's validity.", counter: false, () =>
+            http.Certificates.Table.All.Select(c => Of(c.NotAfter.ToUnixTimeSeconds(), ("name", c.File))));
 
         IEnumerable<Measurement<double>> Destinations(Func<DestinationView, double> value) => clusters.View().SelectMany(c => c.Destinations.Select(d => Of(
             value(d), ("service", c.Service), ("environment", c.Environment), ("instance", d.Instance), ("address", d.Address))));

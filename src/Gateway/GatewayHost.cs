@@ -208,6 +208,7 @@ public sealed class GatewayHost : IAsyncDisposable
         parts.Listeners = new ListenerSet(
             _options.Listening, _clock, LogOf("Listening"), parts.Http.Accept, parts.Tcp.Accept,
             MaxConnections(_options.MaxConnections, listeners: 0));
+        parts.Http.Configure(_options.Edge, _options.TrustedProxies);
         await parts.Http.StartAsync(cancel);
 
         // 3. Our own sockets: the embedded catalog first, because a source hangs on it.
@@ -221,7 +222,10 @@ public sealed class GatewayHost : IAsyncDisposable
         {
             Applied = plan => parts.Listeners.Gate.Limit = MaxConnections(_options.MaxConnections, plan.Listeners.Count),
             LastKnownGood = new LastKnownGoodFiles(Path.Combine(_options.StateDirectory, "catalog-lkg")),
-            OtherProblems = () => [.. AccessLogs.Problems(parts.AccessLog, _options.Log), .. parts.Embedded?.Problems ?? []],
+            OtherProblems = () =>
+            [
+                .. AccessLogs.Problems(parts.AccessLog, _options.Log), .. parts.Embedded?.Problems ?? [], .. parts.Http.Certificates.Problems(),
+            ],
         };
         await StartAdminAsync(parts, cancel);
         GatewayGauges.Register(_metrics, parts.Control, parts.Clusters, parts.Listeners, parts.Http, parts.Tcp, _clock);
@@ -326,20 +330,26 @@ public sealed class GatewayHost : IAsyncDisposable
         if (options.Consul is { } consul)
         {
             yield return running("consul")
-                ?? new ConsulSource("consul", consul, RoutedServices.MayBeRouted, _clock, _logs.CreateLogger("Gateway.Consul"), _metrics);
+                ?? new ConsulSource("consul", consul, MayBeRouted(options), _clock, _logs.CreateLogger("Gateway.Consul"), _metrics);
         }
 
         if (options.Embedded is { } embedded)
         {
             ConsulOptions own = new() { Address = new Uri($"http://{embedded.Listen}"), Stale = false };
             yield return running("embedded")
-                ?? new ConsulSource("embedded", own, RoutedServices.MayBeRouted, _clock, _logs.CreateLogger("Gateway.Consul"), _metrics);
+                ?? new ConsulSource("embedded", own, MayBeRouted(options), _clock, _logs.CreateLogger("Gateway.Consul"), _metrics);
         }
 
         if (options.Files is { } files)
         {
             yield return running("files") ?? new FileCatalogSource("files", files, _clock, _logs.CreateLogger("Gateway.Files"));
         }
+    }
+
+    private static Func<string, IReadOnlyCollection<string>, bool> MayBeRouted(GatewayOptions options)
+    {
+        HashSet<string> named = [.. options.Planning.EdgeHosts.AsEnumerable().Select(h => h.Service)];
+        return (name, tags) => named.Contains(name) || RoutedServices.MayBeRouted(name, tags);
     }
 
     private async Task ApplyAsync(Parts parts, GatewayOptions old, GatewayOptions @new)
@@ -349,6 +359,8 @@ public sealed class GatewayHost : IAsyncDisposable
             parts.AccessLog.Reopen(AccessLogs.Opener(@new.Log));
         }
 
+        // Certificates are read again in any case, and before a listener that needs them opens.
+        parts.Http.Configure(@new.Edge, @new.TrustedProxies);
         parts.Control.Reconfigure(SettingsOf(@new));
         parts.Admin.Reconfigure(@new.Admin);
         parts.Listeners.Gate.Limit = MaxConnections(@new.MaxConnections, parts.Control.State.Plan.Listeners.Count);
@@ -359,10 +371,12 @@ public sealed class GatewayHost : IAsyncDisposable
 
         // A source whose options stand goes on untouched; only what changed is started anew, its last catalog standing meanwhile.
         Dictionary<string, ICatalogSource> running = parts.Control.Sources.ToDictionary(s => s.Name, StringComparer.Ordinal);
+        bool sameNames = old.Planning.EdgeHosts.AsEnumerable().Select(h => h.Service).ToHashSet()
+            .SetEquals(@new.Planning.EdgeHosts.AsEnumerable().Select(h => h.Service));
         bool Same(string name) => name switch
         {
-            "consul" => old.Consul == @new.Consul,
-            "embedded" => true,
+            "consul" => old.Consul == @new.Consul && sameNames,
+            "embedded" => sameNames,
             "files" => old.Files == @new.Files,
             _ => true,
         };
@@ -434,7 +448,14 @@ public sealed class GatewayHost : IAsyncDisposable
     }
 
     private static ControlSettings SettingsOf(GatewayOptions options) => new(
-        options.Planning with { Reserved = OwnPorts.Of(options), OwnAddresses = OwnAddresses.Of(options.Listening) }, options.PortGrace)
+        options.Planning with
+        {
+            Reserved = OwnPorts.Of(options),
+            OwnAddresses = OwnAddresses.Of(options.Listening),
+            Edge = options.Edge is { Listeners.Count: > 0 },
+            EdgeListeners = options.Edge?.Listeners ?? [],
+        },
+        options.PortGrace)
     {
         Guard = options.Guard,
     };

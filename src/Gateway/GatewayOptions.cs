@@ -1,5 +1,7 @@
 using Gateway.Admin;
 using Gateway.Control;
+using Gateway.Catalog;
+using Gateway.DataPlane.Http;
 using Gateway.DataPlane.Listening;
 using Gateway.Discovery.Consul;
 using Gateway.Discovery.EmbeddedCatalog;
@@ -39,6 +41,14 @@ public sealed record GatewayOptions
 
     /// <summary>Addresses of the per-service ports.</summary>
     public ListeningOptions Listening { get; init; } = new();
+
+    /// <summary>The edge; null: no edge port opens. Its hosts are in <see cref="Planning"/>.</summary>
+    public EdgeOptions? Edge { get; init; }
+
+    /// <summary>
+    /// Peers of the edge whose forwarding headers are believed: addresses and networks like <c>10.0.0.0/8</c>. Default none.
+    /// </summary>
+    public EquatableArray<string> TrustedProxies { get; init; }
 
     /// <summary>The admin address.</summary>
     public AdminOptions Admin { get; init; } = new();

@@ -27,7 +27,7 @@ public sealed class ArchitectureTests
         ["Control"] = ["Catalog", "Discovery", "Planning", "Listening", "Health", "Balancing", "Tcp", "Http", "Observability"],
         ["Lifecycle"] = ["Control", "Listening", "Health", "Balancing", "Tcp", "Http", "Observability"],
         ["Admin"] = ["Catalog", "Discovery", "Planning", "Control", "Listening", "Health", "Balancing", "Tcp", "Http", "Lifecycle", "Observability"],
-        ["Configuration"] = ["Catalog", "Planning", "Discovery", "Control", "Listening", "Lifecycle", "Admin", "Observability", Root],
+        ["Configuration"] = ["Catalog", "Planning", "Discovery", "Control", "Listening", "Http", "Lifecycle", "Admin", "Observability", Root],
     };
 
     private static readonly OpCode[] s_oneByte = new OpCode[256];

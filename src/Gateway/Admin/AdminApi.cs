@@ -154,7 +154,7 @@ internal sealed class AdminApi(
         Plan plan = control.State.Plan;
         ILookup<string, string> reached = plan.Listeners
             .Select(l => (l.Cluster, Text: l.Key.ToString()))
-            .Concat(plan.Routes.Where(r => r.Listener.Scope != ListenerKey.Internal).Select(r => (r.Cluster, Text: r.Host + r.PathPrefix)))
+            .Concat(plan.Routes.Where(r => r.Listener.Scope != ListenerKey.Internal).Select(r => (r.Cluster, Text: r.Host + (r.PathPrefix == "/" ? "" : r.PathPrefix))))
             .ToLookup(l => l.Cluster, l => l.Text, StringComparer.Ordinal);
         return
         [
@@ -222,7 +222,7 @@ internal sealed class AdminApi(
             : new RouteView(listener, host, path, "", "", cluster, lane, "");
         return
         [
-            .. plan.Routes.Select(r => Of(r.Listener.ToString(), r.Host, r.PathPrefix, r.Cluster, "kestrel")),
+            .. plan.Routes.Select(r => Of(r.Listener.IsEdge ? "edge" : r.Listener.ToString(), r.Host, r.PathPrefix, r.Cluster, "kestrel")),
             .. plan.Listeners.Where(l => l.Protocol == ListenProtocol.Tcp).Select(l => Of(l.Key.ToString(), "", "", l.Cluster, "tcp")),
         ];
     }
@@ -232,8 +232,8 @@ internal sealed class AdminApi(
         .. listeners.Listeners.Select(l => new ListenerView
         {
             Listener = l.Key.ToString(),
-            Protocol = l.Plan.Protocol == ListenProtocol.Http ? "http" : "tcp",
-            Service = l.Plan.Service,
+            Protocol = l.Plan.Tls ? "https" : l.Plan.Protocol == ListenProtocol.Http ? "http" : "tcp",
+            Service = l.Key.IsEdge ? "edge" : l.Plan.Service,
             Environment = l.Plan.Environment,
             State = l.Plan.Lingering ? "lingering" : BindingText(l.Bindings),
             Addresses = [.. l.Bindings.Where(b => b.IsBound).Select(b => b.EndPoint.ToString())],

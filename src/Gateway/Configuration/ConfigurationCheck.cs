@@ -1,5 +1,7 @@
 using Gateway.Catalog;
+using Gateway.DataPlane.Http.Tls;
 using Gateway.Planning;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Gateway.Configuration;
 
@@ -22,7 +24,7 @@ internal static class ConfigurationCheck
         string? configPath, string? catalogPath, IReadOnlyDictionary<string, string> environment, ReadCatalogDump readDump)
     {
         ConfigurationResult result = ConfigurationFile.Load(GatewayConfiguration.PathOf(configPath), environment, []);
-        List<Diagnostic> findings = [.. result.Diagnostics];
+        List<Diagnostic> findings = [.. result.Diagnostics, .. Certificates(result)];
         bool unreadable = result.Unreadable;
         string catalogText = "";
         if (catalogPath is not null || (result.Options?.Files is not null && !unreadable))
@@ -60,6 +62,28 @@ internal static class ConfigurationCheck
         }
 
         return new CheckReport(unreadable ? 2 : errors > 0 ? 1 : 0, lines);
+    }
+
+    // At run a certificate that cannot be used is a problem, and the rest serves; whoever checks wants to know before.
+    private static IEnumerable<Diagnostic> Certificates(ConfigurationResult result)
+    {
+        if (result.Options?.Edge is not { HasTls: true } edge)
+        {
+            yield break;
+        }
+
+        string Place(string key) => result.Values.FirstOrDefault(v => v.Key == key && v.Source != "default")?.Source
+            ?? result.Values.FirstOrDefault(v => v.Key == "external.https")?.Source ?? "external";
+        using CertificateStore store = new(TimeProvider.System, NullLogger.Instance);
+        store.Configure(edge);
+        foreach (Problem problem in store.Problems())
+        {
+            bool named = problem.Place.StartsWith("external.", StringComparison.Ordinal);
+            yield return new Diagnostic(
+                Place(named ? problem.Place : "external.certificates"),
+                problem.Code == CertificateStore.Expiring ? DiagnosticSeverity.Warning : DiagnosticSeverity.Error,
+                named ? problem.ToString() : $"external.certificates: {problem}");
+        }
     }
 
     private static string Plan(

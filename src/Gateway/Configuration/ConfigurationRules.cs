@@ -10,6 +10,7 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
     public void Check()
     {
         Ports();
+        Edge();
         Times();
         Environments();
         Services();
@@ -48,6 +49,68 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
                         + $"change one of them{(key == "admin.listen" ? "" : " or name only one source")}");
                 }
             }
+        }
+    }
+
+    private void Edge()
+    {
+        // 1. Addresses: one owner each. Two of the edge overlap too where one of them is every address.
+        List<(string Key, IPEndPoint EndPoint, ReadValue Value)> edge =
+        [
+            .. new[] { "external.http", "external.https" }
+                .Where(key => Value(key) is not null)
+                .SelectMany(key => ((List<object>)Value(key)!.Typed!).Select(e => (key, (IPEndPoint)e, Value(key)!))),
+        ];
+        for (int i = 0; i < edge.Count; i++)
+        {
+            (string key, IPEndPoint endPoint, ReadValue value) = edge[i];
+            foreach ((string otherKey, IPEndPoint other, ReadValue otherValue) in edge.Take(i)
+                .Concat(new[] { "admin.listen", "catalog.embedded.listen" }
+                    .Where(own => Value(own) is { Typed: IPEndPoint })
+                    .Select(own => (own, (IPEndPoint)Value(own)!.Typed!, Value(own)!))))
+            {
+                if (AddressForms.Collide(endPoint, other))
+                {
+                    diagnostics.Error(
+                        value.Place,
+                        $"{key}: '{AddressForms.Listen(endPoint)}' is the same address and port as {otherKey} "
+                        + $"({AddressForms.Listen(other)}, {otherValue.Place}); choose another");
+                }
+            }
+        }
+
+        // 2. Hosts: each once, whatever its spelling, and of an environment that there is.
+        if (!read.Entries.TryGetValue("external.hosts", out List<(string Name, Place Place)>? hosts))
+        {
+            return;
+        }
+
+        Dictionary<string, Place> seen = new(StringComparer.Ordinal);
+        foreach ((string name, Place place) in hosts)
+        {
+            int slash = name.IndexOf('/', StringComparison.Ordinal);
+            if (!HostNames.TryHost(slash < 0 ? name : name.AsSpan(0, slash), out string host)
+                || !HostNames.TryPrefix(slash < 0 ? "" : name.AsSpan(slash), out string prefix))
+            {
+                continue;
+            }
+
+            if (!seen.TryAdd(host + prefix, place))
+            {
+                diagnostics.Error(place, $"external.hosts: '{name}' is already at {seen[host + prefix]}; hosts are compared without case");
+            }
+
+            if (Value($"external.hosts.{name}") is { Typed: string service } value && service.LastIndexOf('@') is >= 0 and int at
+                && !read.Entries["environments"].Exists(e => e.Name.Equals(service[(at + 1)..], StringComparison.OrdinalIgnoreCase)))
+            {
+                string known = string.Join(", ", read.Entries["environments"].Select(e => e.Name));
+                diagnostics.Error(value.Place, $"external.hosts.{name}: '{service}': unknown environment '{service[(at + 1)..]}'; allowed is {known}");
+            }
+        }
+
+        if (hosts.Count > 0 && edge.Count == 0)
+        {
+            diagnostics.Warning(hosts[0].Place, "external.hosts: not used, because neither external.http nor external.https names an address");
         }
     }
 

@@ -2,6 +2,7 @@ using System.Net;
 using Gateway.Admin;
 using Gateway.Catalog;
 using Gateway.Control;
+using Gateway.DataPlane.Http;
 using Gateway.DataPlane.Listening;
 using Gateway.Discovery.Consul;
 using Gateway.Discovery.EmbeddedCatalog;
@@ -36,6 +37,8 @@ internal static class OptionsBuilder
             Engine = read.Get<string>("engine"),
             Planning = Planning(read),
             Listening = new ListeningOptions { Addresses = Strings(read, "internal.addresses") },
+            Edge = read.Written.ContainsKey("external") ? Edge(read) : null,
+            TrustedProxies = Strings(read, "trustedProxies"),
             Admin = new AdminOptions { Listen = read.Get<IPEndPoint>("admin.listen"), Names = Strings(read, "admin.names") },
             Drain = new DrainOptions
             {
@@ -60,6 +63,33 @@ internal static class OptionsBuilder
         return options with { Planning = options.Planning with { Reserved = OwnPorts.Of(options) } };
     }
 
+    private static EdgeOptions Edge(SchemaReader read) => new()
+    {
+        Listeners = [.. EdgeListeners(read, "external.http", tls: false), .. EdgeListeners(read, "external.https", tls: true)],
+        Certificates = read.Get<string>("external.certificates"),
+        DefaultCertificate = read.Get<string?>("external.defaultCertificate"),
+        StrictSni = read.Get<bool>("external.strictSni"),
+        Headers = [.. read.Entries["external.headers"].Select(e => new EdgeHeader(e.Name, read.Get<string>($"external.headers.{e.Name}")))],
+    };
+
+    // Every address is two of them to the kernel; the listener set knows them by the asterisk.
+    private static IEnumerable<EdgeListener> EdgeListeners(SchemaReader read, string key, bool tls) =>
+        read.Get<List<object>>(key).Cast<IPEndPoint>().Select(e => new EdgeListener(
+            e.Address.Equals(IPAddress.IPv6Any) ? "*" : e.Address.ToString(), e.Port, tls));
+
+    private static EdgeHost EdgeHost(string name, ReadValue value)
+    {
+        string service = (string)value.Typed!;
+        int slash = name.IndexOf('/', StringComparison.Ordinal);
+        int at = service.LastIndexOf('@');
+        return new EdgeHost(
+            slash < 0 ? name : name[..slash],
+            slash < 0 ? "/" : name[slash..],
+            at < 0 ? service : service[..at],
+            at < 0 ? null : service[(at + 1)..].ToLowerInvariant(),
+            value.Place.ToString());
+    }
+
     private static ConsulOptions Consul(SchemaReader read) => new()
     {
         Address = read.Get<Uri>("catalog.consul.address"),
@@ -75,6 +105,7 @@ internal static class OptionsBuilder
     private static PlanningOptions Planning(SchemaReader read)
     {
         PlanningOptions defaults = new();
+        EquatableArray<EdgeListener> edge = read.Written.ContainsKey("external") ? Edge(read).Listeners : [];
         return defaults with
         {
             DefaultEnvironment = read.Get<string>("defaultEnvironment"),
@@ -86,6 +117,11 @@ internal static class OptionsBuilder
                     read.Get<string>($"environments.{e.Name}.host"))),
             ],
             Services = [.. read.Services.Select(Service)],
+            Edge = edge.Count > 0,
+            EdgeListeners = edge,
+            EdgeHosts = read.Entries.TryGetValue("external.hosts", out List<(string Name, Place Place)>? hosts)
+                ? [.. hosts.Select(h => EdgeHost(h.Name, read.Find($"external.hosts.{h.Name}")!))]
+                : [],
 
             // What we are bound to is ourselves, whatever name an instance gives it.
             OwnAddresses =

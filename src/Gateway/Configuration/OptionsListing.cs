@@ -43,6 +43,22 @@ internal static class OptionsListing
 
         list["engine"] = options.Engine;
         list["internal.addresses"] = Text(options.Listening.Addresses);
+        if (options.Edge is { } edge)
+        {
+            list["external.http"] = Text([.. edge.Listeners.AsEnumerable().Where(l => !l.Tls).Select(l => Planning.ListenerKey.Text(l.Address, l.Port))]);
+            list["external.https"] = Text([.. edge.Listeners.AsEnumerable().Where(l => l.Tls).Select(l => Planning.ListenerKey.Text(l.Address, l.Port))]);
+            list["external.certificates"] = edge.Certificates;
+            list["external.defaultCertificate"] = edge.DefaultCertificate ?? "null";
+            list["external.strictSni"] = edge.StrictSni ? "on" : "off";
+            list["external.headers"] = string.Join(", ", edge.Headers.AsEnumerable().Select(h => $"{h.Name}: {h.Value}"));
+            foreach (EdgeHost host in options.Planning.EdgeHosts)
+            {
+                list[$"external.hosts.{host.Host}{(host.PathPrefix == "/" ? "" : host.PathPrefix)}"] =
+                    host.Environment is null ? host.Service : $"{host.Service}@{host.Environment}";
+            }
+        }
+
+        list["trustedProxies"] = Text(options.TrustedProxies);
         foreach (ServiceSettings service in options.Planning.Services)
         {
             string name = service.Environment is null ? service.Name : $"{service.Name}@{service.Environment}";

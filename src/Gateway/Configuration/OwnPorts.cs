@@ -8,7 +8,7 @@ namespace Gateway.Configuration;
 internal static class OwnPorts
 {
     /// <summary>
-    /// The admin address and the embedded catalog where they meet <c>internal.addresses</c>; a service may have the same port
+    /// The admin address, the embedded catalog and the edge where they meet <c>internal.addresses</c>; a service may have the same port
     /// when they do not. Call it again when a program puts one of them elsewhere (<c>gateway dev</c>).
     /// </summary>
     public static EquatableArray<ReservedPort> Of(GatewayOptions options)
@@ -22,6 +22,14 @@ internal static class OwnPorts
         if (options.Embedded is { } embedded && Meets(options, embedded.Listen))
         {
             ports.Add(new ReservedPort(embedded.Listen.Port, "embedded catalog"));
+        }
+
+        foreach (EdgeListener edge in options.Edge?.Listeners ?? [])
+        {
+            if (Meets(options, new IPEndPoint(edge.Address == "*" ? IPAddress.IPv6Any : IPAddress.Parse(edge.Address), edge.Port)))
+            {
+                ports.Add(new ReservedPort(edge.Port, "the edge"));
+            }
         }
 
         return [.. ports];

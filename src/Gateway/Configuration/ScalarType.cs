@@ -54,6 +54,10 @@ internal static class ScalarTypes
     /// <summary>Any text.</summary>
     public static readonly ScalarType AnyText = TextType("text", static _ => true);
 
+    /// <summary>Value of a header. RFC 9110 section 5.5: visible ASCII, with blanks inside.</summary>
+    public static readonly ScalarType HeaderValue = TextType(
+        "a header value in ASCII", static t => t == t.Trim() && t.All(c => c is >= ' ' and <= '~'));
+
     /// <summary>A host name.</summary>
     public static readonly ScalarType HostName = TextType(
         "a host name", AddressForms.IsHostName, static t => t.ToLowerInvariant());

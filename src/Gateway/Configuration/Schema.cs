@@ -5,7 +5,6 @@ namespace Gateway.Configuration;
 /// <summary>Every key of the configuration file (SPEC section 2), in the order of config/gateway.yaml.</summary>
 internal static class Schema
 {
-    private const string Edge = "the edge";
 
     /// <summary>The whole file.</summary>
     public static readonly SectionNode Root = new(
@@ -81,30 +80,16 @@ internal static class Schema
         new SectionNode(
             "external",
             "the edge; absent: no edge port opens",
-            new ListNode("http", "plain HTTP", Listen) { NotBuilt = Edge },
-            new ListNode("https", "HTTPS", Listen) { NotBuilt = Edge },
-            new ScalarNode(
-                "certificates",
-                "directory of *.pem, NAME.crt + NAME.key",
-                FilePath,
-                "/etc/gateway/certs")
-            {
-                NotBuilt = Edge,
-            },
-            new ScalarNode(
-                "defaultCertificate",
-                "serves no and unknown SNI; null: the first by file name",
-                FilePath,
-                null)
-            {
-                NotBuilt = Edge,
-            },
-            new ScalarNode("strictSni", "refuse unknown SNI", OnOff, "off") { NotBuilt = Edge },
+            new ListNode("http", "plain HTTP", Listen),
+            new ListNode("https", "HTTPS", Listen),
+            new ScalarNode("certificates", "directory of *.pem, NAME.crt + NAME.key", FilePath, "/etc/gateway/certs"),
+            new ScalarNode("defaultCertificate", "file there that serves no and unknown SNI; null: the first by file name", AnyText, null),
+            new ScalarNode("strictSni", "refuse unknown SNI", OnOff, "off"),
             new EntriesNode(
                 "headers",
                 "set on every HTTPS response",
                 HeaderNameError,
-                new ScalarNode("", "value", AnyText, null) { Required = true },
+                new ScalarNode("", "value", HeaderValue, null) { Required = true },
                 """
                 Strict-Transport-Security: "max-age=31536000; preload"
                 X-Frame-Options: DENY
@@ -112,22 +97,18 @@ internal static class Schema
                 """)
             {
                 FoldCase = true,
-                NotBuilt = Edge,
+                KeepCase = true,
             },
             new EntriesNode(
                 "hosts",
                 "HOST[/PREFIX] -> SERVICE (all environments, each by its host rule) or SERVICE@ENV",
                 HostPathError,
                 new ScalarNode("", "service", ServiceReference, null) { Required = true },
-                null)
-            {
-                FoldCase = true,
-                NotBuilt = Edge,
-            })
+                null))
         {
             Optional = true,
         },
-        new ListNode("trustedProxies", "peers whose X-Forwarded-* headers are believed", Network) { NotBuilt = "trusting proxies" },
+        new ListNode("trustedProxies", "peers of the edge whose X-Forwarded-* headers are believed", Network),
         new EntriesNode("services", "hand tuning; NAME or NAME@ENV", ServiceNameError, new SettingsNode("", "one service"), null),
         new EntriesNode(
             "static",
@@ -228,15 +209,17 @@ internal static class Schema
     private static string? HostPathError(string name)
     {
         int slash = name.IndexOf('/', StringComparison.Ordinal);
-        string host = slash < 0 ? name : name[..slash];
-        return AddressForms.IsHostName(host.StartsWith("*.", StringComparison.Ordinal) ? host[2..] : host)
+        return Planning.HostNames.TryHost(slash < 0 ? name : name.AsSpan(0, slash), out _)
+            && Planning.HostNames.TryPrefix(slash < 0 ? "" : name.AsSpan(slash), out _)
             ? null
-            : $"'{name}' is not allowed here; allowed is HOST, HOST/PREFIX or *.DOMAIN";
+            : $"'{name}' is not allowed here; allowed is HOST, HOST/PREFIX or *.DOMAIN: {Planning.HostNames.HostForm}, {Planning.HostNames.PrefixForm}";
     }
 
     // RFC 9110 section 5.1: a field name is a token.
     private static string? HeaderNameError(string name) =>
-        name.All(c => char.IsAsciiLetterOrDigit(c) || "!#$%&'*+-.^_`|~".Contains(c, StringComparison.Ordinal))
-            ? null
-            : $"'{name}' is not a header name";
+        name.Length == 0 || !name.All(c => char.IsAsciiLetterOrDigit(c) || "!#$%&'*+-.^_`|~".Contains(c, StringComparison.Ordinal))
+            ? $"'{name}' is not a header name"
+            : DataPlane.Http.HeaderRules.EndsHere(name) || name.ToUpperInvariant() is "CONTENT-LENGTH" or "TRAILER" or "DATE"
+                ? $"'{name}' belongs to the connection or the message and is not set here"
+                : null;
 }

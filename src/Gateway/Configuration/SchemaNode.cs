@@ -54,6 +54,9 @@ internal sealed record EntriesNode(string Key, string Doc, Func<string, string?>
     /// <summary>Names are compared without case.</summary>
     public bool FoldCase { get; init; }
 
+    /// <summary>Compared without case, but kept as written.</summary>
+    public bool KeepCase { get; init; }
+
     /// <summary>The default as a tree; a new one each time, because variables are laid over it.</summary>
     public YamlMap DefaultTree()
     {

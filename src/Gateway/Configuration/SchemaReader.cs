@@ -242,7 +242,7 @@ internal sealed class SchemaReader(DiagnosticList diagnostics, string folder)
                 continue;
             }
 
-            string name = node.FoldCase ? entry.Key.ToLowerInvariant() : entry.Key;
+            string name = node.FoldCase && !node.KeepCase ? entry.Key.ToLowerInvariant() : entry.Key;
             names.Add((name, entry.KeyPlace));
             Node(node.Entry, Schema.Join(path, name), entry.Value, entry.KeyPlace);
         }

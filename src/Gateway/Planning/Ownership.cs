@@ -4,7 +4,7 @@ using Gateway.Catalog;
 namespace Gateway.Planning;
 
 /// <summary>
-/// Who gets a port, or a host and path, that several ask for: Gateway's own, then who holds it now and still asks, then the
+/// Who gets a port, or a host and path, that several ask for: Gateway's own, the file's, then who holds it now and still asks, then the
 /// older service (lowest CreateIndex), then the name. Never two: SO_REUSEPORT would split the connections between strangers.
 /// </summary>
 internal sealed class Ownership
@@ -79,6 +79,10 @@ internal sealed class Ownership
         ? _granted[listener.Key.Port] == claim
         : _hosts[(claim.Route!.Host, claim.Route.PathPrefix)] == claim;
 
+    /// <summary>Whether the same service got the same host and path by another wish: a tag that says what the file says.</summary>
+    public bool IsGrantedToSame(Claim claim) =>
+        claim.Route is { } route && claim.Listener is null && _hosts[(route.Host, route.PathPrefix)].Route == route;
+
     /// <summary>The claim that has a port, or null.</summary>
     public Claim? At(int port) => _granted[port];
 
@@ -114,13 +118,13 @@ internal sealed class Ownership
             owner = OwnerName(holder);
         }
 
-        bool own = holder?.By == claim.By && holder.Environment == claim.Environment;
+        bool own = holder?.By == claim.By && holder.Environment == claim.Environment && holder.Rule is null;
         return new Problem
         {
             Code = claim.Listener is null ? ProblemCodes.HostTaken : ProblemCodes.PortTaken,
             Service = claim.By.Service,
-            Instance = claim.Carrier.ToString(),
-            Place = "tag",
+            Instance = claim.Rule is null ? claim.Carrier.ToString() : null,
+            Place = claim.Rule?.Place ?? "tag",
             Value = claim.Tag,
             Allowed = claim.Listener is null ? "a host and path that nobody else has" : "a port that nobody else has",
             Now = own
@@ -135,7 +139,8 @@ internal sealed class Ownership
     private static string Reason(Claim loser, Claim holder)
     {
         int younger = loser.By.Seniority.CompareTo(holder.By.Seniority);
-        return loser.By == holder.By && holder.Environment < loser.Environment ? "the first of its environments in the file"
+        return holder.Rule is not null ? $"to which external.hosts gives it ({holder.Rule.Place})"
+            : loser.By == holder.By && holder.Environment < loser.Environment ? "the first of its environments in the file"
             : younger > 0 ? loser.By.Seniority == ulong.MaxValue
                 ? "whose CreateIndex is known" : "which was registered first (lower CreateIndex)"
             : younger == 0 && string.CompareOrdinal(loser.By.Service, holder.By.Service) > 0 ? "which comes first by name (neither is older)"
@@ -172,8 +177,14 @@ internal sealed class Ownership
     }
 
     // A host's owner is known by its cluster only, and a service that is split by port, or no more, is still the same service.
+    // What the file says wins over every tag, and a host that it names over one that follows from a host rule.
     private int HostRank(Claim claim)
     {
+        if (claim.Rule is { } rule)
+        {
+            return rule.Host == claim.Route!.Host ? -2 : -1;
+        }
+
         string? present = _presentHosts.GetValueOrDefault((claim.Route!.Host, claim.Route.PathPrefix));
         return present is null || !IsOf(claim.By.Service, present) ? 3
             : !IsOf($"{claim.By.Service}@{claim.By.Clusters[claim.Cluster].Environment}", present, ':') ? 2

@@ -45,6 +45,9 @@ internal sealed class PlanContext
         File = new FileSettings(options);
         Addresses = new InstanceAddresses(options.OwnAddresses);
         _problems.AddRange(File.Problems);
+        Hosts = new FileHosts(options, byName);
+        _problems.AddRange(Hosts.Problems);
+        EdgeListeners = EdgeListenersOf(options);
     }
 
     /// <summary>What is wrong. The config room refuses such a file; an embedding program may not have asked.</summary>
@@ -74,10 +77,32 @@ internal sealed class PlanContext
     /// <summary>Hand tuning.</summary>
     public FileSettings File { get; }
 
+    /// <summary>Hosts of the edge from the file.</summary>
+    public FileHosts Hosts { get; }
+
+    /// <summary>Listeners of the edge, by key.</summary>
+    public IReadOnlyList<ListenerPlan> EdgeListeners { get; }
+
     /// <summary>Judges addresses.</summary>
     public InstanceAddresses Addresses { get; }
 
     /// <summary>Whether an environment may be called that.</summary>
     public static bool IsName(string name) =>
         name.Length is > 0 and <= 63 && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_');
+
+    private static ListenerPlan[] EdgeListenersOf(PlanningOptions options) =>
+    [
+        .. options.EdgeListeners.AsEnumerable()
+            .Select(l => new ListenerPlan
+            {
+                Key = new ListenerKey(l.Address, l.Port),
+                Protocol = ListenProtocol.Http,
+                Tls = l.Tls,
+                Service = "",
+                Environment = "",
+                Cluster = "",
+            })
+            .DistinctBy(l => l.Key)
+            .Order(Comparer<ListenerPlan>.Create(PlanOrder.Listeners)),
+    ];
 }

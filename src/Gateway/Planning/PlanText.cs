@@ -102,8 +102,9 @@ internal static class PlanText
         Changes(lines, diff.Added, diff.Changed, diff.Removed, d => $"{Of(d)} of {cluster}");
     }
 
-    private static string Of(ListenerPlan listener) =>
-        $"listener {listener.Key} {Word(listener.Protocol)} {listener.Service}@{listener.Environment} -> {listener.Cluster}"
+    private static string Of(ListenerPlan listener) => listener.Key.IsEdge
+        ? $"listener {listener.Key} {(listener.Tls ? "https" : "http")} edge"
+        : $"listener {listener.Key} {Word(listener.Protocol)} {listener.Service}@{listener.Environment} -> {listener.Cluster}"
         + (listener.Lingering ? " (lingering)" : "");
 
     private static string Of(RoutePlan route) => $"route {route.Id} -> {route.Cluster}";

@@ -17,7 +17,7 @@ internal enum ListenProtocol
 }
 
 /// <summary>Identity of a listener. Where its sockets are bound is the listener set's business.</summary>
-/// <param name="Scope"><c>internal</c> (every internal address), or an ADDRESS of the edge.</param>
+/// <param name="Scope"><c>internal</c> (every internal address), or an address of the edge, <c>*</c> for every one.</param>
 /// <param name="Port">1-65535.</param>
 internal readonly record struct ListenerKey(string Scope, int Port) : IComparable<ListenerKey>
 {
@@ -31,10 +31,17 @@ internal readonly record struct ListenerKey(string Scope, int Port) : IComparabl
         return byScope != 0 ? byScope : Port.CompareTo(other.Port);
     }
 
-    /// <summary><c>:3000</c> for internal listeners, else <c>SCOPE:PORT</c>.</summary>
-    public override string ToString() => Scope == Internal
-        ? string.Create(CultureInfo.InvariantCulture, $":{Port}")
-        : string.Create(CultureInfo.InvariantCulture, $"{Scope}:{Port}");
+    /// <summary>Whether it is of the edge: anything that is not internal.</summary>
+    public bool IsEdge => Scope != Internal;
+
+    /// <summary><c>:3000</c> for internal listeners, else <c>SCOPE:PORT</c>, IPv6 in brackets.</summary>
+    public override string ToString() =>
+        Scope == Internal ? string.Create(CultureInfo.InvariantCulture, $":{Port}") : Text(Scope, Port);
+
+    /// <summary>An address and a port, IPv6 in brackets.</summary>
+    public static string Text(string address, int port) => address.Contains(':', StringComparison.Ordinal)
+        ? string.Create(CultureInfo.InvariantCulture, $"[{address}]:{port}")
+        : string.Create(CultureInfo.InvariantCulture, $"{address}:{port}");
 }
 
 /// <summary>A port that should be open.</summary>
@@ -46,10 +53,13 @@ internal sealed record ListenerPlan
     /// <summary>What it speaks.</summary>
     public required ListenProtocol Protocol { get; init; }
 
-    /// <summary>Service that owns it.</summary>
+    /// <summary>HTTPS instead of HTTP (edge only).</summary>
+    public bool Tls { get; init; }
+
+    /// <summary>Service that owns it; empty where it is Gateway's own.</summary>
     public required string Service { get; init; }
 
-    /// <summary>Environment it serves.</summary>
+    /// <summary>Environment it serves; empty where it is Gateway's own.</summary>
     public required string Environment { get; init; }
 
     /// <summary>Cluster that answers (TCP), or the cluster of its catch-all route (HTTP).</summary>

@@ -25,7 +25,7 @@ internal sealed class Planner
             _reader = new ServiceReader(_context);
         }
 
-        List<MemoEntry> services = _memo.Read(input.Catalogs, _reader!);
+        List<MemoEntry> services = _memo.Read(input.Catalogs, _reader!, _context.Hosts.Services);
 
         // 2. All together: who gets which port and host.
         _ownership.Begin(input);
@@ -36,7 +36,8 @@ internal sealed class Planner
 
         Draft draft = new(_context.Problems);
 
-        // 3. Edge routes sort before those of internal listeners ("edge" < "internal").
+        // 3. The edge sorts before the internal listeners ("*", "10.0.0.1", "::", "edge" < "internal").
+        draft.Listeners.AddRange(_context.EdgeListeners);
         foreach (Claim host in _ownership.Hosts)
         {
             draft.Routes.Add(host.Route!);
@@ -116,6 +117,10 @@ internal sealed class Planner
         foreach (Claim claim in claims)
         {
             if (_ownership.IsGranted(claim))
+            {
+                used[claim.Cluster] = true;
+            }
+            else if (_ownership.IsGrantedToSame(claim))
             {
                 used[claim.Cluster] = true;
             }

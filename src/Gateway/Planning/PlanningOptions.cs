@@ -20,6 +20,20 @@ public sealed record SettingEntry(string Key, string Value, string Place);
 /// <summary>Hand tuning of one service: <c>NAME</c>, or <c>NAME@ENV</c>.</summary>
 public sealed record ServiceSettings(string Name, string? Environment, EquatableArray<SettingEntry> Entries);
 
+/// <summary>A listener of the edge. It is Gateway's own: no service can take it.</summary>
+/// <param name="Address">An IP address, or <c>*</c> for every address.</param>
+/// <param name="Port">1-65535.</param>
+/// <param name="Tls">HTTPS instead of HTTP.</param>
+public sealed record EdgeListener(string Address, int Port, bool Tls);
+
+/// <summary>A host of the edge that the file gives to a service; it wins over tags.</summary>
+/// <param name="Host">A DNS name, or <c>*.</c> before one.</param>
+/// <param name="PathPrefix">On segment borders; <c>/</c> for all.</param>
+/// <param name="Service">Name of the service.</param>
+/// <param name="Environment">Exactly this host leads there; null: all environments, each by its host rule.</param>
+/// <param name="Place">For example <c>gateway.yaml:31:5</c>.</param>
+public sealed record EdgeHost(string Host, string PathPrefix, string Service, string? Environment, string Place);
+
 /// <summary>Options of the planner.</summary>
 public sealed record PlanningOptions
 {
@@ -41,4 +55,10 @@ public sealed record PlanningOptions
 
     /// <summary>Whether edge listeners exist; without them host tags are checked but make no routes.</summary>
     public bool Edge { get; init; }
+
+    /// <summary>Listeners of the edge.</summary>
+    public EquatableArray<EdgeListener> EdgeListeners { get; init; }
+
+    /// <summary>Hosts of the edge from the file.</summary>
+    public EquatableArray<EdgeHost> EdgeHosts { get; init; }
 }

@@ -26,10 +26,13 @@ internal sealed class Claim
     /// <summary>The host tag that asks for it; null for a port.</summary>
     public HostTag? Host { get; init; }
 
-    /// <summary>The tag that asks for it, in its one spelling.</summary>
-    public string Tag => Host?.Text ?? Listen.Text;
+    /// <summary>The entry of the file that asks for it; null for a tag.</summary>
+    public EdgeHost? Rule { get; init; }
 
-    /// <summary>The first instance that carries the tag.</summary>
+    /// <summary>The tag that asks for it, in its one spelling; for an entry of the file its key and value.</summary>
+    public string Tag => Rule is { } rule ? FileHosts.Text(rule) : Host?.Text ?? Listen.Text;
+
+    /// <summary>The first instance that carries the tag; without meaning for an entry of the file.</summary>
     public required InstanceKey Carrier { get; init; }
 
     /// <summary>The service that asks.</summary>

@@ -69,6 +69,8 @@ internal sealed class ServiceDraft
     {
         _context = context;
         Service = service;
+        Rules = context.Hosts.Of(service);
+        _ours = Rules.Count > 0;
         Instances = new List<InstanceDraft>(instances.Count);
         foreach (InstanceDraft instance in Sorted(instances))
         {
@@ -107,8 +109,11 @@ internal sealed class ServiceDraft
     /// <summary>Host tags by host and prefix.</summary>
     public IReadOnlyList<HostTag> Hosts { get; } = [];
 
-    /// <summary>Whether anybody asked for anything.</summary>
-    public bool AsksForNothing => _listens.Count == 0 && _hosts is null;
+    /// <summary>Hosts that the file gives to this service.</summary>
+    public IReadOnlyList<EdgeHost> Rules { get; }
+
+    /// <summary>Whether nobody asked for anything.</summary>
+    public bool AsksForNothing => _listens.Count == 0 && _hosts is null && Rules.Count == 0;
 
     /// <summary>What is wrong so far.</summary>
     public IReadOnlyCollection<Problem> Problems => _problems ?? (IReadOnlyCollection<Problem>)[];

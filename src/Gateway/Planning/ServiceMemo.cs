@@ -72,8 +72,11 @@ internal sealed class ServiceMemo
     private int _generation;
     private ServiceReader? _reader;
 
-    /// <summary>Every service of the input by name (ordinal), read again only where its facts or the options changed.</summary>
-    public List<MemoEntry> Read(IReadOnlyList<CatalogSnapshot> catalogs, ServiceReader reader)
+    /// <summary>
+    /// Every service of the input by name (ordinal), read again only where its facts or the options changed; behind them those
+    /// that only the file names.
+    /// </summary>
+    public List<MemoEntry> Read(IReadOnlyList<CatalogSnapshot> catalogs, ServiceReader reader, IReadOnlyCollection<string> named)
     {
         bool otherOptions = _reader != reader;
         _reader = reader;
@@ -103,6 +106,14 @@ internal sealed class ServiceMemo
                 }
 
                 result.Add(Entry(all[i].Name, facts.AsSpan(i, end - i), otherOptions));
+            }
+        }
+
+        foreach (string name in named)
+        {
+            if (Find(name) is not { } known || known.Generation != _generation)
+            {
+                result.Add(Entry(name, [], otherOptions));
             }
         }
 

@@ -174,6 +174,17 @@ internal sealed class ServiceReader(PlanContext context)
                 wishes.Hosts.Add(HostClaim(host, name, e, wishes.Clusters[cluster].Id, cluster, populated));
             }
         }
+
+        // 3. Hosts from the file. They are there without any instance too: a host that is known answers 503, not 404.
+        foreach (EdgeHost host in draft.Rules)
+        {
+            string name = host.Host;
+            if (host.Environment is null ? TryDerive(rule, host.Host, out name) : rule.Name.Equals(host.Environment, StringComparison.OrdinalIgnoreCase))
+            {
+                int cluster = ClusterAt(e, wishes.RulePort, wishes);
+                wishes.Hosts.Add(RuleClaim(host, name, e, wishes.Clusters[cluster].Id, cluster, populated));
+            }
+        }
     }
 
     private int ClusterAt(int e, int split, ServiceWishes wishes)
@@ -222,6 +233,16 @@ internal sealed class ServiceReader(PlanContext context)
         Populated = populated,
         Host = host,
         Carrier = host.Carriers[0].Instance.Key,
+    };
+
+    private static Claim RuleClaim(EdgeHost host, string name, int e, string clusterId, int cluster, bool populated) => new()
+    {
+        Route = new RoutePlan { Listener = Edge, Host = name, PathPrefix = host.PathPrefix, Cluster = clusterId },
+        Cluster = cluster,
+        Environment = e,
+        Populated = populated,
+        Rule = host,
+        Carrier = default,
     };
 
     private static bool TryDerive(EnvironmentRule rule, string host, out string name)

@@ -42,6 +42,10 @@ internal sealed class ServiceWishes
     /// <summary>The split port whose instances serve a host; 0 without a split.</summary>
     public int PortOf(HostTag host) => _hostPorts?[host] ?? 0;
 
+    /// <summary>The split port whose instances serve the file's hosts, the lowest HTTP one; 0 without a split.</summary>
+    public int RulePort => !IsSplit ? 0
+        : Listens.Where(l => l.Protocol == ListenProtocol.Http).Select(l => l.Port).DefaultIfEmpty(_split.Min()).Min();
+
     /// <summary>What the listeners and routes of a cluster speak.</summary>
     public ListenProtocol ProtocolOf(int split, bool edge)
     {
@@ -53,7 +57,7 @@ internal sealed class ServiceWishes
             }
         }
 
-        bool host = edge && (_hostPorts?.ContainsValue(split) ?? Draft.Hosts.Count > 0);
+        bool host = edge && ((_hostPorts?.ContainsValue(split) ?? Draft.Hosts.Count > 0) || (Draft.Rules.Count > 0 && split == RulePort));
         return host ? ListenProtocol.Http : ListenProtocol.Tcp;
     }
 

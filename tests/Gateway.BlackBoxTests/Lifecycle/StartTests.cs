@@ -149,7 +149,7 @@ public sealed class StartTests
     [Fact]
     public async Task Feature_that_is_not_built_yet_is_refused_saying_so()
     {
-        CommandResult result = await Refused("external: { http: [\":$ANY\"] }");
+        CommandResult result = await Refused("admin: { tokensFile: /tmp/tokens }");
         Assert.Contains("not built", result.All, StringComparison.OrdinalIgnoreCase);
     }
 

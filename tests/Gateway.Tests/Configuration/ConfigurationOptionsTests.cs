@@ -22,6 +22,44 @@ public sealed class ConfigurationOptionsTests
     public void An_empty_file_means_the_defaults_of_the_option_records(string yaml) => Assert.Equal(s_defaults, Options(yaml));
 
     [Fact]
+    public void The_edge_reaches_its_options_with_the_case_of_paths_and_header_names_kept()
+    {
+        GatewayOptions options = Options("""
+            external:
+              http: [":80", "10.0.0.1:8080"]
+              https: ["[::1]:443"]
+              certificates: certs
+              defaultCertificate: site.pem
+              strictSni: on
+              headers: { X-Frame-Options: SAMEORIGIN }
+              hosts: { A.example/API: "web@Staging", b.example: web }
+            trustedProxies: [10.0.0.0/8]
+            """);
+        Assert.Equal([new("*", 80, false), new("10.0.0.1", 8080, false), new("::1", 443, true)], options.Edge!.Listeners);
+        Assert.Equal(options.Edge.Listeners, options.Planning.EdgeListeners);
+        Assert.True(options.Planning.Edge);
+        Assert.Equal("/etc/gateway/certs", options.Edge.Certificates);
+        Assert.Equal("site.pem", options.Edge.DefaultCertificate);
+        Assert.True(options.Edge.StrictSni);
+        Assert.Equal([new("X-Frame-Options", "SAMEORIGIN")], options.Edge.Headers);
+        Assert.Equal(
+            [("A.example", "/API", "web", "staging"), ("b.example", "/", "web", (string?)null)],
+            options.Planning.EdgeHosts.Select(h => (h.Host, h.PathPrefix, h.Service, h.Environment)));
+        Assert.Equal(["10.0.0.0/8"], options.TrustedProxies);
+        Assert.Contains(new Gateway.Planning.ReservedPort(80, "the edge"), options.Planning.Reserved.AsEnumerable());
+        Assert.DoesNotContain(options.Planning.Reserved.AsEnumerable(), r => r.Port == 8080);
+    }
+
+    [Fact]
+    public void An_edge_that_is_only_named_has_the_contracts_defaults_and_opens_nothing()
+    {
+        GatewayOptions options = Options("external: {}");
+        Assert.Equal(new Gateway.DataPlane.Http.EdgeOptions(), options.Edge);
+        Assert.False(options.Planning.Edge);
+        Assert.Null(Options("").Edge);
+    }
+
+    [Fact]
     public void Every_built_key_reaches_its_option()
     {
         GatewayOptions options = Options("""

@@ -76,6 +76,13 @@ internal static class PlanCase
             Reserved = (o.Reserved ?? []).Select(r => new ReservedPort(int.Parse(r.Key, CultureInfo.InvariantCulture), r.Value)).ToEquatableArray(),
             OwnAddresses = o.OwnAddresses?.ToEquatableArray() ?? defaults.OwnAddresses,
             Edge = o.Edge,
+            EdgeListeners = (o.EdgeListeners ?? []).Select(l => new EdgeListener(l.Key.Split(' ')[0], l.Value, l.Key.EndsWith(" https", StringComparison.Ordinal))).ToEquatableArray(),
+            EdgeHosts = (o.EdgeHosts ?? []).Select((h, line) => new EdgeHost(
+                h.Key.Split('/')[0],
+                h.Key.Contains('/', StringComparison.Ordinal) ? h.Key[h.Key.IndexOf('/', StringComparison.Ordinal)..] : "/",
+                h.Value.Split('@')[0],
+                h.Value.Contains('@', StringComparison.Ordinal) ? h.Value.Split('@')[1] : null,
+                $"gateway.yaml:{line + 1}:5")).ToEquatableArray(),
             Services = (o.Services ?? []).Select((s, line) => new ServiceSettings(
                 s.Key.Split('@')[0],
                 s.Key.Contains('@', StringComparison.Ordinal) ? s.Key.Split('@')[1] : null,
@@ -121,5 +128,7 @@ internal static class PlanCase
         Dictionary<string, string>? Reserved = null,
         string[]? OwnAddresses = null,
         bool Edge = false,
+        Dictionary<string, int>? EdgeListeners = null,
+        Dictionary<string, string>? EdgeHosts = null,
         Dictionary<string, Dictionary<string, string>>? Services = null);
 }

@@ -1,7 +1,9 @@
 using System.Net.Sockets;
+using Gateway.Catalog;
 using Gateway.DataPlane.Balancing;
 using Gateway.DataPlane.Http.KestrelLane;
 using Gateway.DataPlane.Http.Routing;
+using Gateway.DataPlane.Http.Tls;
 using Gateway.DataPlane.Listening;
 using Gateway.Observability;
 using Gateway.Planning;
@@ -13,7 +15,7 @@ using Yarp.ReverseProxy.Forwarder;
 namespace Gateway.DataPlane.Http;
 
 /// <summary>
-/// Serves HTTP on every plain HTTP port. In: accepted sockets and plans; out: requests at destinations, records, counts. Kestrel
+/// Serves HTTP on every HTTP port, internal and edge. In: accepted sockets and plans; out: requests at destinations, records, counts. Kestrel
 /// stands in front, YARP's forwarder behind, our own policy between. Invariant: a plan changes which table the next request
 /// reads, and nothing else: no connection, pool, counter or request in flight.
 /// </summary>
@@ -58,13 +60,18 @@ internal sealed class HttpLane : IAsyncDisposable
             .BuildServiceProvider();
         RequestForwarder forwarder = new(
             _forwarding.GetRequiredService<IHttpForwarder>(), _upstream, metrics, clock, loopId, logger);
-        _application = new GatewayApplication(forwarder, records, clock, FallbackTarget);
+        Certificates = new CertificateStore(clock, loggers.CreateLogger("Gateway.Tls"));
+        _application = new GatewayApplication(forwarder, records, Certificates, clock, FallbackTarget);
         _front = new KestrelFront(
-            new PrefacePeek(_connections, clock), new RefusalWatch(records, clock, logger), loggers, metrics);
+            new PrefacePeek(_connections, clock), new TlsEndpoint(_connections, Certificates, clock),
+            new RefusalWatch(_application, records, clock, logger), loggers, metrics);
         _sweep = clock.CreateTimer(
             static tracker => ((ConnectionTracker)tracker!).Sweep(), _connections,
             TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
     }
+
+    /// <summary>The edge's certificates, live.</summary>
+    public CertificateStore Certificates { get; }
 
     /// <summary>Connections open, idle ones included.</summary>
     public int Connections => _connections.Count;
@@ -77,6 +84,17 @@ internal sealed class HttpLane : IAsyncDisposable
 
     /// <summary>An <see cref="AcceptedSocket"/>.</summary>
     public void Accept(ListenerState listener, Socket socket) => _front.Accept(listener, socket);
+
+    /// <summary>Takes the edge's options and reads its certificates now; connections and requests under way are not touched.</summary>
+    /// <param name="edge">The edge; null: there is none.</param>
+    /// <param name="trustedProxies">Peers whose forwarding headers are believed: addresses and networks.</param>
+    public void Configure(EdgeOptions? edge, EquatableArray<string> trustedProxies)
+    {
+        _application.Edge = edge is null
+            ? EdgePolicy.None
+            : new EdgePolicy(new TrustedNetworks(trustedProxies.AsEnumerable()), [.. edge.Headers.AsEnumerable()]);
+        Certificates.Configure(edge);
+    }
 
     /// <summary>
     /// Publishes the routes of a plan by one reference write; requests under way keep the table they began with. Costs in
@@ -143,6 +161,7 @@ internal sealed class HttpLane : IAsyncDisposable
         await _sweep.DisposeAsync();
         AbortAll();
         await _front.DisposeAsync();
+        Certificates.Dispose();
         _upstream.Dispose();
         await _forwarding.DisposeAsync();
     }

@@ -99,7 +99,7 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
         Code = Failure!,
 
         // An absent address or a used-up descriptor limit is one problem, however many ports it concerns.
-        Service = Failure is NotAvailable or DescriptorLimit ? null : port.State.Plan.Service,
+        Service = Failure is NotAvailable or DescriptorLimit || port.State.Plan.Service.Length == 0 ? null : port.State.Plan.Service,
         Place = Failure switch
         {
             NotAvailable => key.Address.ToString(),

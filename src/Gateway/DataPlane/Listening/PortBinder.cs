@@ -163,8 +163,10 @@ internal sealed class PortBinder(TimeProvider time, ILogger logger, AdoptedSocke
     private bool IsQuiet(PortAddress address)
     {
         bool quiet = address.Failure == PortAddress.NotAvailable
-            && address.Key.Address.Equals(IPAddress.IPv6Loopback)
-            && address.Port.Addresses.Any(a => a.Key.Address.Equals(IPAddress.Loopback));
+            && ((address.Key.Address.Equals(IPAddress.IPv6Loopback)
+                    && address.Port.Addresses.Any(a => a.Key.Address.Equals(IPAddress.Loopback)))
+                || (address.Key.Address.Equals(IPAddress.IPv6Any)
+                    && address.Port.Addresses.Any(a => a.Key.Address.Equals(IPAddress.Any))));
         if (quiet && !_loopback6Noted)
         {
             _loopback6Noted = true;

@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Cryptography;
 using Gateway.DataPlane.Balancing;
 using Gateway.DataPlane.Http.Routing;
+using Gateway.DataPlane.Http.Tls;
 using Gateway.DataPlane.Listening;
 using Gateway.Observability;
 using Gateway.Planning;
@@ -42,6 +43,9 @@ internal sealed class Exchange
 
     /// <summary>The port it came in on.</summary>
     public ListenerState Listener => Connection.Listener;
+
+    /// <summary>What the edge does, as it was when the request began.</summary>
+    public EdgePolicy Policy { get; private set; } = EdgePolicy.None;
 
     /// <summary>Target as received.</summary>
     public string RawTarget { get; private set; } = "";
@@ -112,6 +116,7 @@ internal sealed class Exchange
     {
         Context.Initialize(features);
         Connection = features.Get<LaneConnection>() ?? throw new InvalidOperationException("a request without a connection");
+        Policy = _application.Edge;
         RawTarget = features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
         (PathAndQuery, RequestId) = ("/", "");
         (Target, Cluster, Attempt, RequestBody, Reason, HeadTimer) = (null, null, null, null, null, null);
@@ -188,6 +193,27 @@ internal sealed class Exchange
             Context.Response.Headers.Connection = "close";
         }
     }
+
+    /// <summary>
+    /// Whether the request belongs on another connection: HTTP/2 clients send hosts of one address on one connection, and this one
+    /// was greeted with a certificate that is not the host's (RFC 9113 §9.1.2). Where no certificate covers the host there is no
+    /// better connection.
+    /// </summary>
+    public bool IsMisdirected()
+    {
+        if (!Connection.IsHttp2 || Connection.Certificate is not { } greeted)
+        {
+            return false;
+        }
+
+        string authority = Context.Request.Headers.Host.ToString();
+        int colon = authority.LastIndexOf(':');
+        string host = CertificateTable.Normalize(colon > authority.LastIndexOf(']') ? authority[..colon] : authority);
+        return !greeted.Covers(host) && _application.Certificates.Find(host) is { } other && other != greeted;
+    }
+
+    /// <summary>Sets the edge's headers on the response; the last word before its head is sent.</summary>
+    public void SetEdgeHeaders() => FailureWriter.Edge(Context.Response.Headers, Connection, Policy);
 
     /// <summary>What is worth knowing of it.</summary>
     public AccessRecord Record(long ended)

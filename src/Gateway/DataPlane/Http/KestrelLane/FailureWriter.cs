@@ -25,6 +25,7 @@ internal static class FailureWriter
         FailureLanguage language = FailureBody.Choose(request.ContentType, request.Headers.Accept.ToString());
         byte[] body = FailureBody.Render(language, reason, exchange.RequestId);
         Head(response.Headers, reason, exchange.RequestId, FailureBody.ContentType(language));
+        exchange.SetEdgeHeaders();
         if (language == FailureLanguage.Grpc)
         {
             // gRPC over HTTP/2, "Trailers-Only": status 200, the gRPC status in the head, no body.
@@ -53,5 +54,17 @@ internal static class FailureWriter
         headers[RequestIdHeader] = requestId;
         headers.ContentType = contentType;
         headers.CacheControl = "no-store";
+    }
+
+    /// <summary>Sets what the edge sets on every HTTPS response, over what is there.</summary>
+    public static void Edge(IHeaderDictionary headers, LaneConnection connection, EdgePolicy policy)
+    {
+        if (connection.IsTls)
+        {
+            foreach (EdgeHeader header in policy.HttpsHeaders)
+            {
+                headers[header.Name] = header.Value;
+            }
+        }
     }
 }

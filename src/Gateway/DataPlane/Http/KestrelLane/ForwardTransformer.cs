@@ -31,10 +31,20 @@ internal sealed class ForwardTransformer(Exchange exchange) : HttpTransformer
         StringValues connection = headers.Connection;
         bool named = !NamesNothing(connection);
         bool chunked = headers.TransferEncoding.Count > 0;
+        bool edge = exchange.Listener.Key.IsEdge;
+        TrustedNetworks? believed = edge && exchange.Policy.Trusted.Contains(httpContext.Connection.RemoteIpAddress)
+            ? exchange.Policy.Trusted
+            : null;
         HttpContent? bodyless = null;
         foreach ((string name, StringValues values) in headers)
         {
             if (name.StartsWith(':') || HeaderRules.EndsHere(name) || (named && IsNamed(connection, name)))
+            {
+                continue;
+            }
+
+            // On the edge nobody but a trusted proxy may say where a request comes from.
+            if (edge && believed is null && Forwarding.Concerns(name))
             {
                 continue;
             }
@@ -57,7 +67,18 @@ internal sealed class ForwardTransformer(Exchange exchange) : HttpTransformer
         // 3. What Gateway adds, behind what was there.
         if (exchange.Cluster!.ForwardedFor)
         {
-            if (HeaderRules.ClientAddress(ClientOf(httpContext)) is { } address)
+            if (HeaderRules.ClientAddress(ClientOf(httpContext)) is not { } address)
+            {
+                // A unix socket has none.
+            }
+            else if (edge)
+            {
+                ForwardingFacts facts = new(
+                    address, exchange.Connection.IsTls ? "https" : "http", headers.Host.ToString(), exchange.Listener.Key.Port);
+                Forwarding.Add(
+                    facts, believed, name => headers[name], (name, value) => proxyRequest.Headers.TryAddWithoutValidation(name, value));
+            }
+            else
             {
                 proxyRequest.Headers.TryAddWithoutValidation(HeaderRules.ForwardedFor, address);
             }
@@ -107,6 +128,7 @@ internal sealed class ForwardTransformer(Exchange exchange) : HttpTransformer
             headers.TransferEncoding = "chunked";
         }
 
+        exchange.SetEdgeHeaders();
         proxyResponse.Content = new ResponseBody(proxyResponse, exchange, frame);
         if (proxyResponse.StatusCode != HttpStatusCode.SwitchingProtocols)
         {

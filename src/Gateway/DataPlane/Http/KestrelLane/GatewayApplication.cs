@@ -1,4 +1,5 @@
 using Gateway.DataPlane.Http.Routing;
+using Gateway.DataPlane.Http.Tls;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Http.Features;
@@ -10,10 +11,12 @@ namespace Gateway.DataPlane.Http.KestrelLane;
 /// request and took 22 s to change one of 10,000 routes.
 /// </summary>
 internal sealed class GatewayApplication(
-    RequestForwarder forwarder, RequestRecords records, TimeProvider clock, Func<string, RouteTarget?> fallback)
+    RequestForwarder forwarder, RequestRecords records, CertificateStore certificates, TimeProvider clock,
+    Func<string, RouteTarget?> fallback)
     : IHttpApplication<Exchange>
 {
     private volatile RouteTable _routes = RouteTable.Empty;
+    private volatile EdgePolicy _edge = EdgePolicy.None;
     private volatile bool _draining;
 
     /// <summary>The table for requests that begin from now on.</summary>
@@ -22,6 +25,16 @@ internal sealed class GatewayApplication(
         get => _routes;
         set => _routes = value;
     }
+
+    /// <summary>What the edge does to requests that begin from now on.</summary>
+    public EdgePolicy Edge
+    {
+        get => _edge;
+        set => _edge = value;
+    }
+
+    /// <summary>What handshakes use now.</summary>
+    public CertificateTable Certificates => certificates.Table;
 
     /// <summary>Every response from now on closes its connection politely.</summary>
     public bool Draining

@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -13,8 +14,8 @@ using Microsoft.Extensions.Logging;
 namespace Gateway.DataPlane.Http.KestrelLane;
 
 /// <summary>
-/// A Kestrel server of our own, without a host: two endpoints that are names instead of addresses, one per pipeline kind. All
-/// connections come in on the first, which hands HTTP/2 to the second; ports come and go without a word to Kestrel.
+/// A Kestrel server of our own, without a host: three endpoints that are names instead of addresses, one per pipeline kind. Plain
+/// connections come in on the first, which hands HTTP/2 to the second, TLS on the third; ports come and go without a word to Kestrel.
 /// </summary>
 internal sealed class KestrelFront : IAsyncDisposable
 {
@@ -31,14 +32,16 @@ internal sealed class KestrelFront : IAsyncDisposable
     private readonly DiagnosticListener _diagnostics = new("Gateway.Kestrel");
     private readonly ConnectionFeed _plain;
     private readonly ConnectionFeed _http2;
+    private readonly ConnectionFeed _https;
     private readonly IServer _server;
     private readonly IDisposable _refusals;
 
-    public KestrelFront(PrefacePeek peek, RefusalWatch refusals, ILoggerFactory loggers, GatewayMetrics metrics)
+    public KestrelFront(PrefacePeek peek, TlsEndpoint tls, RefusalWatch refusals, ILoggerFactory loggers, GatewayMetrics metrics)
     {
         ILogger logger = loggers.CreateLogger("Gateway.Http");
         _plain = new ConnectionFeed("http", logger, metrics);
         _http2 = new ConnectionFeed("http2", logger);
+        _https = new ConnectionFeed("https", logger, metrics);
 
         // Kestrel's own registrations, on a collection that belongs to nobody else.
         ServiceCollection services = new();
@@ -49,8 +52,9 @@ internal sealed class KestrelFront : IAsyncDisposable
         services.AddSingleton<DiagnosticSource>(_diagnostics);
         services.AddSingleton<IConnectionListenerFactory>(_plain);
         services.AddSingleton<IConnectionListenerFactory>(_http2);
+        services.AddSingleton<IConnectionListenerFactory>(_https);
         new Registrations(services).UseKestrelCore();
-        services.Configure<KestrelServerOptions>(options => Configure(options, peek));
+        services.Configure<KestrelServerOptions>(options => Configure(options, peek, tls));
         _services = services.BuildServiceProvider();
         _server = _services.GetRequiredService<IServer>();
         _refusals = _diagnostics.Subscribe(refusals, RefusalWatch.IsEvent);
@@ -60,7 +64,8 @@ internal sealed class KestrelFront : IAsyncDisposable
     public Task StartAsync(GatewayApplication application, CancellationToken cancel) => _server.StartAsync(application, cancel);
 
     /// <summary>Takes an accepted socket.</summary>
-    public void Accept(ListenerState listener, System.Net.Sockets.Socket socket) => _plain.Accept(listener, socket);
+    public void Accept(ListenerState listener, System.Net.Sockets.Socket socket) =>
+        (listener.Plan.Tls ? _https : _plain).Accept(listener, socket);
 
     /// <summary>
     /// Stops. Not a drain: Kestrel closes what has not sent its first request yet and waits for half-sent ones for ever, so
@@ -83,7 +88,7 @@ internal sealed class KestrelFront : IAsyncDisposable
         _diagnostics.Dispose();
     }
 
-    private void Configure(KestrelServerOptions options, PrefacePeek peek)
+    private void Configure(KestrelServerOptions options, PrefacePeek peek, TlsEndpoint tls)
     {
         options.AddServerHeader = false;
         options.AllowSynchronousIO = false;
@@ -120,6 +125,13 @@ internal sealed class KestrelFront : IAsyncDisposable
         {
             endpoint.Protocols = HttpProtocols.Http2;
             endpoint.Use(next => peek.Http2 = next);
+        });
+        options.Listen(_https.EndPoint, endpoint =>
+        {
+            endpoint.Protocols = HttpProtocols.Http1AndHttp2;
+            endpoint.Use(next => connection => tls.RunAsync(connection, next));
+            endpoint.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = tls.ChooseAsync, HandshakeTimeout = HeadTimeout });
+            endpoint.Use(next => connection => TlsEndpoint.ServeAsync(connection, next));
         });
     }
 

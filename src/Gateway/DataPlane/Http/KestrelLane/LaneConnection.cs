@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Collections.Concurrent;
+using Gateway.DataPlane.Http.Tls;
 using Gateway.DataPlane.Listening;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -28,6 +29,12 @@ internal sealed class LaneConnection(ConnectionContext context, ListenerState li
 
     /// <summary>It has sent the HTTP/2 preface.</summary>
     public bool IsHttp2 { get; set; }
+
+    /// <summary>It is encrypted.</summary>
+    public bool IsTls { get; init; }
+
+    /// <summary>The certificate it was greeted with; null before the handshake and in plaintext.</summary>
+    public ServerCertificate? Certificate { get; set; }
 
     /// <summary>It has sent enough to know what it speaks.</summary>
     public bool Began { get; set; }

@@ -10,7 +10,7 @@ namespace Gateway.DataPlane.Http.KestrelLane;
 /// Requests that Kestrel's parser refuses (a second Host, a head too large or too slow) never reach an application. Kestrel tells
 /// of them by a diagnostic event in the middle of refusing; here they get our headers and a record like every failure of ours.
 /// </summary>
-internal sealed class RefusalWatch(RequestRecords records, TimeProvider clock, ILogger logger)
+internal sealed class RefusalWatch(GatewayApplication application, RequestRecords records, TimeProvider clock, ILogger logger)
     : IObserver<KeyValuePair<string, object?>>
 {
     private const string EventName = "Microsoft.AspNetCore.Server.Kestrel.BadRequest";
@@ -62,6 +62,7 @@ internal sealed class RefusalWatch(RequestRecords records, TimeProvider clock, I
                 : FailureBody.Render(language, reason, id);
             response.StatusCode = reason.Status;
             FailureWriter.Head(response.Headers, reason, id, FailureBody.ContentType(language));
+            FailureWriter.Edge(response.Headers, connection, application.Edge);
             response.Headers.ContentLength = body.Length;
             response.Headers.Connection = "close";
             if (features.Get<IHttpResponseBodyFeature>()?.StartAsync() is { IsCompletedSuccessfully: true } && body.Length > 0)

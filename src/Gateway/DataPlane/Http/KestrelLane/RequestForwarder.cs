@@ -55,6 +55,11 @@ internal sealed class RequestForwarder(
             return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying(framing));
         }
 
+        if (exchange.IsMisdirected())
+        {
+            return FailureWriter.WriteAsync(exchange, Reason.Refused(StatusCodes.Status421MisdirectedRequest));
+        }
+
         if (!RequestTarget.TryPathAndQuery(exchange.RawTarget, out string pathAndQuery))
         {
             return exchange.RawTarget == "*" && request.Method == HttpMethods.Options
@@ -349,6 +354,7 @@ internal sealed class RequestForwarder(
     private static Task AnswerOptions(Exchange exchange)
     {
         exchange.Context.Response.StatusCode = StatusCodes.Status204NoContent;
+        exchange.SetEdgeHeaders();
         exchange.CloseIfDraining();
         return Task.CompletedTask;
     }
