@@ -149,7 +149,7 @@ internal static class ClientCommands
         Row("state directory", status.StateDirectory);
         Row("plan", $"{status.Services} services, {status.Listeners} listeners, {status.Usable} of {status.Destinations} destinations usable");
         Row("applied", status.AppliedAt is { } at ? $"{status.Applies} times, last {Local(at)}" : "not yet");
-        Row("traffic", $"{status.HttpConnections} HTTP connections, {status.HttpRequests} requests under way, {status.TcpRelays} TCP relays; at most {status.MaxConnections}");
+        Row("traffic", $"{status.HttpConnections} HTTP connections, {status.HttpRequests} requests under way, {status.TcpRelays} TCP relays; at most {status.MaxConnections} ({status.MaxConnectionsFrom})");
         foreach (SourceView source in status.Sources)
         {
             Row($"source {source.Name}", $"{source.Mode}, {(source.AgeSeconds is { } age ? $"confirmed {age} s ago" : "not yet reported")}");

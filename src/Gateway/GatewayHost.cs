@@ -207,7 +207,8 @@ public sealed class GatewayHost : IAsyncDisposable
         parts.Tcp = new TcpLane(parts.Clusters, _clock, LogOf("Tcp"), _metrics, parts.AccessLog);
         parts.Listeners = new ListenerSet(
             _options.Listening, _clock, LogOf("Listening"), parts.Http.Accept, parts.Tcp.Accept,
-            MaxConnections(_options.MaxConnections, listeners: 0));
+            _options.MaxConnections);
+        parts.Limit = new LiveLimit(_clock, LogOf("Limits"), _metrics, () => ApplyLimit(parts));
         await parts.Http.StartAsync(cancel);
 
         // 3. Our own sockets: the embedded catalog first, because a source hangs on it.
@@ -219,14 +220,16 @@ public sealed class GatewayHost : IAsyncDisposable
         parts.Control = new ControlLoop(
             SettingsOf(_options), parts.Clusters, parts.Listeners, parts.Http, _metrics, _clock, LogOf("Control"))
         {
-            Applied = plan => parts.Listeners.Gate.Limit = MaxConnections(_options.MaxConnections, plan.Listeners.Count),
-            OtherProblems = () => AccessLogs.Problems(parts.AccessLog, _options.Log),
+            Applied = _ => ApplyLimit(parts),
+            OtherProblems = () => [.. AccessLogs.Problems(parts.AccessLog, _options.Log), .. parts.Limit.Problems],
         };
         await StartAdminAsync(parts, cancel);
         GatewayGauges.Register(_metrics, parts.Control, parts.Clusters, parts.Listeners, parts.Http, parts.Tcp, _clock);
         _metrics.AnnounceZeros();
 
         // 4. Only now facts may come in.
+        await parts.Limit.FollowAsync(_options);
+        ApplyLimit(parts);
         parts.Control.Start([.. SourcesOf(_options, _ => null), .. ExtraSources]);
     }
 
@@ -268,7 +271,10 @@ public sealed class GatewayHost : IAsyncDisposable
         string engine = _options.Engine == "kestrel" ? "kestrel" : "kestrel (the loops are not built yet)";
         AdminApi api = new(
             new ProcessFacts(Version, engine, _options.StateDirectory), _process, parts.Control, parts.Listeners, parts.Clusters, parts.Http,
-            parts.Tcp, _exporter, _clock, new AdminCommands(ReloadAsync, RequestStop));
+            parts.Tcp, _exporter, _clock, new AdminCommands(ReloadAsync, RequestStop))
+        {
+            LimitFrom = () => parts.Limit.InForce(parts.Control.State.Plan.Listeners.Count).From,
+        };
         ConnectionFeed feed = new("admin", log);
         parts.Admin = new AdminServer(api, _options.Admin, feed, _logs);
         await parts.Admin.StartAsync(cancel);
@@ -350,7 +356,8 @@ public sealed class GatewayHost : IAsyncDisposable
 
         parts.Control.Reconfigure(SettingsOf(@new));
         parts.Admin.Reconfigure(@new.Admin);
-        parts.Listeners.Gate.Limit = MaxConnections(@new.MaxConnections, parts.Control.State.Plan.Listeners.Count);
+        await parts.Limit.FollowAsync(@new);
+        ApplyLimit(parts);
         if (old.Listening != @new.Listening)
         {
             await parts.Listeners.ReconfigureAsync(@new.Listening);
@@ -435,9 +442,14 @@ public sealed class GatewayHost : IAsyncDisposable
     private static ControlSettings SettingsOf(GatewayOptions options) => new(
         options.Planning with { Reserved = OwnPorts.Of(options), OwnAddresses = OwnAddresses.Of(options.Listening) }, options.PortGrace);
 
-    /// <summary>min(configured, (descriptor limit − listeners − 500) / 2): each connection may need one to its destination.</summary>
-    private static int MaxConnections(int configured, int listeners) =>
-        ProcessMetrics.DescriptorLimit() is int limit ? Math.Max(1, Math.Min(configured, (limit - listeners - 500) / 2)) : configured;
+    // From the loop, from a reload and from the key's watch: whoever is last must have seen the newest.
+    private static void ApplyLimit(Parts parts)
+    {
+        lock (parts.Limit)
+        {
+            parts.Listeners.Gate.Limit = parts.Limit.InForce(parts.Control.State.Plan.Listeners.Count).Value;
+        }
+    }
 
     /// <summary>Our id in CDN-Loop (RFC 8586): a name for this host, so that a request that comes round is recognized.</summary>
     private static string CdnLoopId() => $"gateway-{Environment.MachineName.ToLowerInvariant()}";
@@ -465,6 +477,8 @@ public sealed class GatewayHost : IAsyncDisposable
 
         public ListenerSet Listeners { get; set; } = null!;
 
+        public LiveLimit Limit { get; set; } = null!;
+
         public EmbeddedCatalogServer? Embedded { get; set; }
 
         public ControlLoop Control { get; set; } = null!;
@@ -476,7 +490,7 @@ public sealed class GatewayHost : IAsyncDisposable
         public async ValueTask DisposeAsync()
         {
             await _ended.CancelAsync();
-            IAsyncDisposable?[] ending = [AdminSocket, Control, Listeners, Http, Tcp, Admin, Embedded, Prober, AccessLog];
+            IAsyncDisposable?[] ending = [AdminSocket, Limit, Control, Listeners, Http, Tcp, Admin, Embedded, Prober, AccessLog];
             foreach (IAsyncDisposable? part in ending)
             {
                 try

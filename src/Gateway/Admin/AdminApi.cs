@@ -32,6 +32,9 @@ internal sealed class AdminApi(
 {
     private const string Api = "/api/v1/";
 
+    /// <summary>Where the limit of connections comes from, for people.</summary>
+    public Func<string> LimitFrom { get; init; } = () => "";
+
     /// <summary>Answers a GET.</summary>
     public AdminAnswer Read(string path, string accept)
     {
@@ -108,6 +111,7 @@ internal sealed class AdminApi(
             HttpRequests = http.Requests,
             TcpRelays = tcp.Relays,
             MaxConnections = listeners.Gate.Limit,
+            MaxConnectionsFrom = LimitFrom(),
             Problems = control.Problems().Count,
             Sources = [.. control.Sources.Select(s => SourceOf(s, now))],
         };

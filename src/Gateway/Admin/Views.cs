@@ -65,6 +65,9 @@ public sealed record StatusView
     /// <summary>Client connections at a time, in force: min(configured, (descriptor limit − listeners − 500) / 2).</summary>
     public required int MaxConnections { get; init; }
 
+    /// <summary>Where that comes from: a place of the file, a variable, <c>key NAME</c> (of the KV store), or <c>default</c>.</summary>
+    public required string MaxConnectionsFrom { get; init; }
+
     /// <summary>Problems standing.</summary>
     public required int Problems { get; init; }
 

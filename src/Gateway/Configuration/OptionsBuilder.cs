@@ -49,6 +49,8 @@ internal static class OptionsBuilder
                     AccessFormat = read.Get<string>("log.access.format"),
                 },
             MaxConnections = read.Get<int>("limits.maxConnections"),
+            MaxConnectionsPlace = read.Find("limits.maxConnections")!.Place.ToString(),
+            MaxConnectionsKey = read.Get<string?>("limits.maxConnectionsKey"),
         };
         return options with { Planning = options.Planning with { Reserved = OwnPorts.Of(options) } };
     }
@@ -79,6 +81,11 @@ internal static class OptionsBuilder
                     read.Get<string>($"environments.{e.Name}.host"))),
             ],
             Services = [.. read.Services.Select(Service)],
+            Static =
+            [
+                .. read.Static.Select(s => new StaticService(
+                    s.Name, read.Get<int>($"static.{s.Name}.port"), Strings(read, $"static.{s.Name}.servers"), s.Entries, s.Place.ToString())),
+            ],
 
             // What we are bound to is ourselves, whatever name an instance gives it.
             OwnAddresses =

@@ -29,6 +29,9 @@ internal sealed record ControlState
     /// <summary>When the plan came into force.</summary>
     public DateTimeOffset? AppliedAt { get; init; }
 
+    /// <summary>The options that it was planned with.</summary>
+    public PlanningOptions Options { get; init; } = new();
+
     /// <summary>The newest catalog of each source that has reported, by the source's name.</summary>
     public IReadOnlyDictionary<string, CatalogSnapshot> Catalogs { get; init; } = new Dictionary<string, CatalogSnapshot>(StringComparer.Ordinal);
 }
@@ -104,6 +107,12 @@ internal sealed class ControlLoop : IAsyncDisposable
     /// <summary>Starts following the sources and applying.</summary>
     public void Start(IReadOnlyList<ICatalogSource> sources)
     {
+        lock (_gate)
+        {
+            // The static services of the settings are something to apply already.
+            _dirty = true;
+        }
+
         FollowSources(sources);
         _loop = Task.Run(() => RunAsync(_stop.Token));
     }
@@ -274,7 +283,12 @@ internal sealed class ControlLoop : IAsyncDisposable
             catalogs = [.. _sources.Where(s => s.Newest is not null).Select(s => s.Newest!)];
             named = _sources.Where(s => s.Newest is not null).ToDictionary(s => s.Source.Name, s => s.Newest!, StringComparer.Ordinal);
             bool graceOver = _lingering.Values.Any(since => _clock.GetElapsedTime(since) >= _settings.PortGrace);
-            bool go = (_dirty && catalogs.Count > 0) || graceOver;
+
+            // Static services need no catalog: they are reachable before the first one, and change by reload meanwhile. Readiness
+            // waits for the catalog all the same. Once one was there, none is never taken for an empty one.
+            bool staticOnly = catalogs.Count == 0 && _state.Catalogs.Count == 0
+                && (_settings.Planning.Static.Count > 0 || _state.Plan.Listeners.Count > 0);
+            bool go = (_dirty && (catalogs.Count > 0 || staticOnly)) || graceOver;
             _dirty &= !go;
             return go;
         }
@@ -306,10 +320,15 @@ internal sealed class ControlLoop : IAsyncDisposable
             Plan = plan,
             Applies = _state.Applies + (diff.IsEmpty ? 0 : 1),
             AppliedAt = diff.IsEmpty ? _state.AppliedAt ?? _clock.GetUtcNow() : _clock.GetUtcNow(),
+            Options = settings.Planning,
             Catalogs = named,
         };
         Applied?.Invoke(plan);
-        _firstApply.TrySetResult();
+        if (named.Count > 0)
+        {
+            _firstApply.TrySetResult();
+        }
+
         if (!diff.IsEmpty)
         {
             _metrics.PlanApplied(plan.Problems.Count == 0 && _listeners.Problems.Count == 0 ? "ok" : "problems");

@@ -4,8 +4,8 @@ using Gateway.Catalog;
 namespace Gateway.Planning;
 
 /// <summary>
-/// Who gets a port, or a host and path, that several ask for: Gateway's own, then who holds it now and still asks, then the
-/// older service (lowest CreateIndex), then the name. Never two: SO_REUSEPORT would split the connections between strangers.
+/// Who gets a port, or a host and path, that several ask for: Gateway's own, then static services (T3), then who holds it now and
+/// still asks, then the older service (lowest CreateIndex), then the name. Never two: SO_REUSEPORT would split the connections between strangers.
 /// </summary>
 internal sealed class Ownership
 {
@@ -88,6 +88,9 @@ internal sealed class Ownership
     /// <summary>Whether the port is one of Gateway's own.</summary>
     public bool IsReserved(int port) => _reserved[port] is not null;
 
+    /// <summary>Whether it is the embedded catalog's: it forwards nothing, so what leads there does not go round in a circle.</summary>
+    public bool IsEmbeddedCatalog(int port) => _reserved[port] == ReservedPort.EmbeddedCatalog;
+
     /// <summary>Granted hosts, by host and prefix.</summary>
     public IEnumerable<Claim> Hosts => _hosts.Values
         .OrderBy(c => c.Route!.Host, StringComparer.Ordinal)
@@ -96,6 +99,7 @@ internal sealed class Ownership
     /// <summary>What to tell the loser: whose it is, and why. Stays the same from plan to plan while both services do.</summary>
     public Problem Refusal(Claim claim)
     {
+        bool isStatic = claim.By.StaticPlace is not null;
         string environment = $"{claim.By.Service}@{claim.By.Clusters[claim.Cluster].Environment}";
         string owner;
         string wanted;
@@ -119,9 +123,9 @@ internal sealed class Ownership
         {
             Code = claim.Listener is null ? ProblemCodes.HostTaken : ProblemCodes.PortTaken,
             Service = claim.By.Service,
-            Instance = claim.Carrier.ToString(),
-            Place = "tag",
-            Value = claim.Tag,
+            Instance = isStatic ? null : claim.Carrier.ToString(),
+            Place = claim.By.StaticPlace ?? "tag",
+            Value = isStatic ? $"port: {claim.Listener!.Key.Port}" : claim.Tag,
             Allowed = claim.Listener is null ? "a host and path that nobody else has" : "a port that nobody else has",
             Now = own
                 ? $"tag ignored for {environment}: {wanted} has its own tag {holder!.Tag}; keep one of the two"
@@ -135,7 +139,8 @@ internal sealed class Ownership
     private static string Reason(Claim loser, Claim holder)
     {
         int younger = loser.By.Seniority.CompareTo(holder.By.Seniority);
-        return loser.By == holder.By && holder.Environment < loser.Environment ? "the first of its environments in the file"
+        return holder.By.StaticPlace is not null && loser.By.StaticPlace is null ? "and static services always win"
+            : loser.By == holder.By && holder.Environment < loser.Environment ? "the first of its environments in the file"
             : younger > 0 ? loser.By.Seniority == ulong.MaxValue
                 ? "whose CreateIndex is known" : "which was registered first (lower CreateIndex)"
             : younger == 0 && string.CompareOrdinal(loser.By.Service, holder.By.Service) > 0 ? "which comes first by name (neither is older)"
@@ -148,7 +153,8 @@ internal sealed class Ownership
 
     private static bool Beats(Claim claim, Claim holder, int rank, int holderRank)
     {
-        int order = rank.CompareTo(holderRank);
+        int order = (claim.By.StaticPlace is null).CompareTo(holder.By.StaticPlace is null);
+        order = order != 0 ? order : rank.CompareTo(holderRank);
         order = order != 0 ? order : claim.By.Seniority.CompareTo(holder.By.Seniority);
         order = order != 0 ? order : string.CompareOrdinal(claim.By.Service, holder.By.Service);
 
