@@ -133,9 +133,15 @@ public sealed record EnvironmentView
     /// <summary>The active check in words.</summary>
     public required string Check { get; init; }
 
+    /// <summary>Every value in force with where it comes from; only where one service is asked for, else null.</summary>
+    public IReadOnlyList<SettingView>? Settings { get; init; }
+
     /// <summary>Destinations.</summary>
     public required IReadOnlyList<InstanceView> Destinations { get; init; }
 }
+
+/// <summary>One value in force: a key of a <c>services</c> entry, and where it comes from.</summary>
+public sealed record SettingView(string Key, string Value, string From);
 
 /// <summary>One service.</summary>
 public sealed record ServiceView(string Name, IReadOnlyList<EnvironmentView> Clusters);

@@ -70,6 +70,11 @@ internal sealed class StaticServices
             if (entry.Key == "protocol" && IsProtocol(entry.Value))
             {
                 protocol = entry.Value.Equals("tcp", StringComparison.OrdinalIgnoreCase) ? ListenProtocol.Tcp : ListenProtocol.Http;
+                if (places is not null)
+                {
+                    places[(int)SettingSlot.Protocol] = entry.Place;
+                }
+
                 continue;
             }
 
