@@ -76,6 +76,12 @@ internal static class PlanCase
             Reserved = (o.Reserved ?? []).Select(r => new ReservedPort(int.Parse(r.Key, CultureInfo.InvariantCulture), r.Value)).ToEquatableArray(),
             OwnAddresses = o.OwnAddresses?.ToEquatableArray() ?? defaults.OwnAddresses,
             Edge = o.Edge,
+            Static = (o.Static ?? []).Select((s, line) => new StaticService(
+                s.Key,
+                s.Value.Port,
+                s.Value.Servers.ToEquatableArray(),
+                (s.Value.Settings ?? []).Select(v => new SettingEntry(v.Key, v.Value, $"gateway.yaml:{line + 51}:9")).ToEquatableArray(),
+                $"gateway.yaml:{line + 51}:3")).ToEquatableArray(),
             Services = (o.Services ?? []).Select((s, line) => new ServiceSettings(
                 s.Key.Split('@')[0],
                 s.Key.Contains('@', StringComparison.Ordinal) ? s.Key.Split('@')[1] : null,
@@ -115,11 +121,14 @@ internal static class PlanCase
 
     internal sealed record Rule(string Port, string Host);
 
+    internal sealed record Static(int Port, string[] Servers, Dictionary<string, string>? Settings = null);
+
     internal sealed record Options(
         string? DefaultEnvironment = null,
         Dictionary<string, Rule>? Environments = null,
         Dictionary<string, string>? Reserved = null,
         string[]? OwnAddresses = null,
         bool Edge = false,
-        Dictionary<string, Dictionary<string, string>>? Services = null);
+        Dictionary<string, Dictionary<string, string>>? Services = null,
+        Dictionary<string, Static>? Static = null);
 }
