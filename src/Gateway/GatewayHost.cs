@@ -28,7 +28,7 @@ namespace Gateway;
 public sealed class GatewayHost : IAsyncDisposable
 {
     private static readonly TimeSpan s_firstProbes = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan s_adminRetry = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_adminRetry = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_whoIsThere = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(20);
 
@@ -76,7 +76,7 @@ public sealed class GatewayHost : IAsyncDisposable
             throw new GatewayStartException(diagnostic.ToString(), badInput: true);
         }
 
-        Parts parts = new(TakeLock(), _log);
+        Parts parts = new(await TakeLockAsync(cancel), _log);
         try
         {
             await ComposeAsync(parts, cancel);
@@ -149,7 +149,16 @@ public sealed class GatewayHost : IAsyncDisposable
         _process.State = ProcessState.Draining;
         if (_parts is { } parts)
         {
-            await new Drain(parts.Listeners, parts.Http, parts.Tcp, _metrics, _clock, _log).RunAsync(_options.Drain, hurry);
+            using CancellationTokenSource drained = new();
+            Task room = Task.CompletedTask;
+            parts.Lock.SayDraining();
+            Drain drain = new(parts.Listeners, parts.Http, parts.Tcp, _metrics, _clock, _log)
+            {
+                PortsClosed = () => room = MakeRoomAsync(parts, drained.Token),
+            };
+            await drain.RunAsync(_options.Drain, hurry);
+            await drained.CancelAsync();
+            await room;
         }
 
         _process.State = ProcessState.Stopped;
@@ -192,6 +201,41 @@ public sealed class GatewayHost : IAsyncDisposable
         _metrics.Dispose();
         _reloading.Dispose();
         _stopRequested.Dispose();
+    }
+
+    /// <summary>
+    /// The ports are closed, and what is in flight may take a minute: the next process may have everything else by now. Whoever takes
+    /// the lock gets the admin address and its socket; until then this one answers there, for those who watch it end.
+    /// </summary>
+    private async Task MakeRoomAsync(Parts parts, CancellationToken drained)
+    {
+        if (parts.Embedded is not null)
+        {
+            // Its journal has one writer, and requests in flight may be its own long polls.
+            return;
+        }
+
+        parts.Lock.Dispose();
+        while (!parts.Lock.IsSucceeded)
+        {
+            if (drained.IsCancellationRequested)
+            {
+                return;
+            }
+
+            await Task.Delay(s_poll, _clock, drained).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        _log.LogInformation("process {Pid} goes on here; what is in flight ends in this one", InstanceLock.Holder(_options.StateDirectory));
+        if (parts.AdminSocket is { } socket)
+        {
+            socket.IsSucceeded = true;
+            await socket.DisposeAsync();
+            parts.AdminSocket = null;
+        }
+
+        await parts.Listeners.CloseOwnAsync("admin");
+        await parts.Control.DisposeAsync();
     }
 
     private async Task ComposeAsync(Parts parts, CancellationToken cancel)
@@ -296,7 +340,7 @@ public sealed class GatewayHost : IAsyncDisposable
     private async Task KeepAdminOpenAsync(Parts parts, ConnectionFeed feed)
     {
         CancellationToken ended = parts.Ended;
-        while (!ended.IsCancellationRequested)
+        while (!ended.IsCancellationRequested && _process.State is (ProcessState.Starting or ProcessState.Ready))
         {
             OwnSocket opened = await parts.Listeners.OpenOwnAsync("admin", _options.Admin.Listen, feed.Accept);
             parts.Control.Report("admin", opened.Problem is { } problem ? [problem with { Place = $"admin.listen {problem.Place}" }] : []);
@@ -375,11 +419,27 @@ public sealed class GatewayHost : IAsyncDisposable
         parts.Control.FollowSources([.. SourcesOf(@new, name => Same(name) ? running.GetValueOrDefault(name) : null), .. ExtraSources]);
     }
 
-    private InstanceLock TakeLock()
+    private async Task<InstanceLock> TakeLockAsync(CancellationToken cancel)
     {
         try
         {
-            return InstanceLock.TryTake(_options.StateDirectory, out int? holder)
+            int? holder;
+            InstanceLock? taken;
+            bool told = false;
+            while ((taken = InstanceLock.TryTake(_options.StateDirectory, out holder)) is null
+                && InstanceLock.IsHolderDraining(_options.StateDirectory))
+            {
+                // It is ending: its ports close any moment, and then this one must be there at once.
+                if (!told)
+                {
+                    told = true;
+                    _log.LogInformation("waiting for process {Pid}, which is draining, to close its ports", holder);
+                }
+
+                await Task.Delay(s_poll, _clock, cancel);
+            }
+
+            return taken
                 ?? throw new GatewayStartException(
                     $"state directory '{_options.StateDirectory}': another gateway runs there, pid {holder?.ToString() ?? "unknown"}; "
                     + "stop it first, or give this one a state directory and ports of its own", badInput: false);
@@ -462,6 +522,9 @@ public sealed class GatewayHost : IAsyncDisposable
     {
         private readonly CancellationTokenSource _ended = new();
 
+        /// <summary>The state directory is ours while it is held.</summary>
+        public InstanceLock Lock { get; } = held;
+
         /// <summary>Cancelled when it all ends.</summary>
         public CancellationToken Ended => _ended.Token;
 
@@ -504,7 +567,7 @@ public sealed class GatewayHost : IAsyncDisposable
                 }
             }
 
-            held.Dispose();
+            Lock.Dispose();
         }
     }
 }

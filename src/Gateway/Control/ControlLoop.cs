@@ -169,6 +169,11 @@ internal sealed class ControlLoop : IAsyncDisposable
     /// <summary>Stops following and applying; the plan in force stays in force.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (_stop.IsCancellationRequested)
+        {
+            return;
+        }
+
         await _stop.CancelAsync();
         await _loop;
         List<Task> running;

@@ -31,6 +31,9 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
 {
     private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(20);
 
+    /// <summary>Called once no port of a service is open any more.</summary>
+    public Action? PortsClosed { get; init; }
+
     /// <summary>Drains. <paramref name="hurry"/> (the second signal) ends every wait at once. Never throws.</summary>
     public async Task RunAsync(DrainOptions options, CancellationToken hurry)
     {
@@ -43,6 +46,7 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
 
         // 2. No new connections.
         await listeners.StopAcceptingAsync();
+        PortsClosed?.Invoke();
 
         // 3. Every answer closes its connection politely; idle ones go as soon as closing them is unlikely to race a request.
         http.BeginDrain();
