@@ -64,15 +64,13 @@ internal static class ClientCommands
                 return ExitCode.Done;
             }
 
-            IReadOnlyList<ServiceView> services = await client.GetAsync(Api + "services", AdminJson.Default.IReadOnlyListServiceView, cancel);
-            if (parsed.GetValue(name) is { } wanted)
+            string? wanted = parsed.GetValue(name);
+            string path = wanted is null ? "services" : "services/" + Uri.EscapeDataString(wanted);
+            IReadOnlyList<ServiceView> services = await client.GetAsync(Api + path, AdminJson.Default.IReadOnlyListServiceView, cancel);
+            if (wanted is not null && services.Count == 0)
             {
-                services = Matching(services, wanted);
-                if (services.Count == 0)
-                {
-                    await Console.Error.WriteLineAsync($"gateway: no service '{wanted}'");
-                    return ExitCode.Failed;
-                }
+                await Console.Error.WriteLineAsync($"gateway: no service '{wanted}'");
+                return ExitCode.Failed;
             }
 
             if (parsed.GetValue(json))
@@ -82,6 +80,7 @@ internal static class ClientCommands
             }
 
             PrintServices(services);
+            PrintSettings(services);
             return ExitCode.Done;
         }));
         return command;
@@ -163,7 +162,7 @@ internal static class ClientCommands
         Row("state directory", status.StateDirectory);
         Row("plan", $"{status.Services} services, {status.Listeners} listeners, {status.Usable} of {status.Destinations} destinations usable");
         Row("applied", status.AppliedAt is { } at ? $"{status.Applies} times, last {Local(at)}" : "not yet");
-        Row("traffic", $"{status.HttpConnections} HTTP connections, {status.HttpRequests} requests under way, {status.TcpRelays} TCP relays; at most {status.MaxConnections}");
+        Row("traffic", $"{status.HttpConnections} HTTP connections, {status.HttpRequests} requests under way, {status.TcpRelays} TCP relays; at most {status.MaxConnections} ({status.MaxConnectionsFrom})");
         foreach (SourceView source in status.Sources)
         {
             Row($"source {source.Name}", $"{source.Mode}, {(source.AgeSeconds is { } age ? $"confirmed {age} s ago" : "not yet reported")}"
@@ -252,23 +251,19 @@ internal static class ClientCommands
         Write(table);
     }
 
-    /// <summary>NAME, or NAME@ENV where no service has that whole name.</summary>
-    private static List<ServiceView> Matching(IReadOnlyList<ServiceView> services, string wanted)
+    private static void PrintSettings(IReadOnlyList<ServiceView> services)
     {
-        List<ServiceView> exact = [.. services.Where(s => s.Name == wanted)];
-        int at = wanted.LastIndexOf('@');
-        if (exact.Count > 0 || at < 0)
+        foreach (EnvironmentView cluster in services.SelectMany(s => s.Clusters).Where(c => c.Settings is not null))
         {
-            return exact;
-        }
+            Console.Out.WriteLine();
+            Table table = new Table().Border(TableBorder.None).AddColumns($"SETTINGS OF {Markup.Escape(cluster.Cluster)}", "VALUE", "FROM");
+            foreach (SettingView setting in cluster.Settings!)
+            {
+                Add(table, setting.Key, setting.Value, setting.From);
+            }
 
-        (string name, string environment) = (wanted[..at], wanted[(at + 1)..]);
-        return
-        [
-            .. services.Where(s => s.Name == name)
-                .Select(s => s with { Clusters = [.. s.Clusters.Where(c => string.Equals(c.Environment, environment, StringComparison.OrdinalIgnoreCase))] })
-                .Where(s => s.Clusters.Count > 0),
-        ];
+            Write(table);
+        }
     }
 
     private static void Add(Table table, params string[] cells) => table.AddRow(cells.Select(c => new Text(Printable.Of(c))));

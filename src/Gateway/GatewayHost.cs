@@ -28,7 +28,7 @@ namespace Gateway;
 public sealed class GatewayHost : IAsyncDisposable
 {
     private static readonly TimeSpan s_firstProbes = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan s_adminRetry = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_adminRetry = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_whoIsThere = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(20);
 
@@ -76,7 +76,7 @@ public sealed class GatewayHost : IAsyncDisposable
             throw new GatewayStartException(diagnostic.ToString(), badInput: true);
         }
 
-        Parts parts = new(TakeLock(), _log);
+        Parts parts = new(await TakeLockAsync(cancel), _log);
         try
         {
             await ComposeAsync(parts, cancel);
@@ -149,7 +149,16 @@ public sealed class GatewayHost : IAsyncDisposable
         _process.State = ProcessState.Draining;
         if (_parts is { } parts)
         {
-            await new Drain(parts.Listeners, parts.Http, parts.Tcp, _metrics, _clock, _log).RunAsync(_options.Drain, hurry);
+            using CancellationTokenSource drained = new();
+            Task room = Task.CompletedTask;
+            parts.Lock.SayDraining();
+            Drain drain = new(parts.Listeners, parts.Http, parts.Tcp, _metrics, _clock, _log)
+            {
+                PortsClosed = () => room = MakeRoomAsync(parts, drained.Token),
+            };
+            await drain.RunAsync(_options.Drain, hurry);
+            await drained.CancelAsync();
+            await room;
         }
 
         _process.State = ProcessState.Stopped;
@@ -194,6 +203,41 @@ public sealed class GatewayHost : IAsyncDisposable
         _stopRequested.Dispose();
     }
 
+    /// <summary>
+    /// The ports are closed, and what is in flight may take a minute: the next process may have everything else by now. Whoever takes
+    /// the lock gets the admin address and its socket; until then this one answers there, for those who watch it end.
+    /// </summary>
+    private async Task MakeRoomAsync(Parts parts, CancellationToken drained)
+    {
+        if (parts.Embedded is not null)
+        {
+            // Its journal has one writer, and requests in flight may be its own long polls.
+            return;
+        }
+
+        parts.Lock.Dispose();
+        while (!parts.Lock.IsSucceeded)
+        {
+            if (drained.IsCancellationRequested)
+            {
+                return;
+            }
+
+            await Task.Delay(s_poll, _clock, drained).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        _log.LogInformation("process {Pid} goes on here; what is in flight ends in this one", InstanceLock.Holder(_options.StateDirectory));
+        if (parts.AdminSocket is { } socket)
+        {
+            socket.IsSucceeded = true;
+            await socket.DisposeAsync();
+            parts.AdminSocket = null;
+        }
+
+        await parts.Listeners.CloseOwnAsync("admin");
+        await parts.Control.DisposeAsync();
+    }
+
     private async Task ComposeAsync(Parts parts, CancellationToken cancel)
     {
         ILogger LogOf(string room) => _logs.CreateLogger("Gateway." + room);
@@ -207,8 +251,9 @@ public sealed class GatewayHost : IAsyncDisposable
         parts.Tcp = new TcpLane(parts.Clusters, _clock, LogOf("Tcp"), _metrics, parts.AccessLog);
         parts.Listeners = new ListenerSet(
             _options.Listening, _clock, LogOf("Listening"), parts.Http.Accept, parts.Tcp.Accept,
-            MaxConnections(_options.MaxConnections, listeners: 0));
+            _options.MaxConnections);
         parts.Http.Configure(_options.Edge, _options.TrustedProxies);
+        parts.Limit = new LiveLimit(_clock, LogOf("Limits"), _metrics, () => ApplyLimit(parts));
         await parts.Http.StartAsync(cancel);
 
         // 3. Our own sockets: the embedded catalog first, because a source hangs on it.
@@ -220,11 +265,12 @@ public sealed class GatewayHost : IAsyncDisposable
         parts.Control = new ControlLoop(
             SettingsOf(_options), parts.Clusters, parts.Listeners, parts.Http, _metrics, _clock, LogOf("Control"))
         {
-            Applied = plan => parts.Listeners.Gate.Limit = MaxConnections(_options.MaxConnections, plan.Listeners.Count),
+            Applied = _ => ApplyLimit(parts),
             LastKnownGood = new LastKnownGoodFiles(Path.Combine(_options.StateDirectory, "catalog-lkg")),
             OtherProblems = () =>
             [
-                .. AccessLogs.Problems(parts.AccessLog, _options.Log), .. parts.Embedded?.Problems ?? [], .. parts.Http.Certificates.Problems(),
+                .. AccessLogs.Problems(parts.AccessLog, _options.Log), .. parts.Embedded?.Problems ?? [],
+                .. parts.Http.Certificates.Problems(), .. parts.Limit.Problems,
             ],
         };
         await StartAdminAsync(parts, cancel);
@@ -232,6 +278,8 @@ public sealed class GatewayHost : IAsyncDisposable
         _metrics.AnnounceZeros();
 
         // 4. Only now facts may come in.
+        await parts.Limit.FollowAsync(_options);
+        ApplyLimit(parts);
         parts.Control.Start([.. SourcesOf(_options, _ => null), .. ExtraSources]);
     }
 
@@ -273,7 +321,10 @@ public sealed class GatewayHost : IAsyncDisposable
         string engine = _options.Engine == "kestrel" ? "kestrel" : "kestrel (the loops are not built yet)";
         AdminApi api = new(
             new ProcessFacts(Version, engine, _options.StateDirectory), _process, parts.Control, parts.Listeners, parts.Clusters, parts.Http,
-            parts.Tcp, _exporter, _clock, new AdminCommands(ReloadAsync, RequestStop));
+            parts.Tcp, _exporter, _clock, new AdminCommands(ReloadAsync, RequestStop))
+        {
+            LimitFrom = () => parts.Limit.InForce(parts.Control.State.Plan.Listeners.Count).From,
+        };
         ConnectionFeed feed = new("admin", log);
         parts.Admin = new AdminServer(api, _options.Admin, feed, _logs);
         await parts.Admin.StartAsync(cancel);
@@ -295,7 +346,7 @@ public sealed class GatewayHost : IAsyncDisposable
     private async Task KeepAdminOpenAsync(Parts parts, ConnectionFeed feed)
     {
         CancellationToken ended = parts.Ended;
-        while (!ended.IsCancellationRequested)
+        while (!ended.IsCancellationRequested && _process.State is (ProcessState.Starting or ProcessState.Ready))
         {
             OwnSocket opened = await parts.Listeners.OpenOwnAsync("admin", _options.Admin.Listen, feed.Accept);
             parts.Control.Report("admin", opened.Problem is { } problem ? [problem with { Place = $"admin.listen {problem.Place}" }] : []);
@@ -363,7 +414,8 @@ public sealed class GatewayHost : IAsyncDisposable
         parts.Http.Configure(@new.Edge, @new.TrustedProxies);
         parts.Control.Reconfigure(SettingsOf(@new));
         parts.Admin.Reconfigure(@new.Admin);
-        parts.Listeners.Gate.Limit = MaxConnections(@new.MaxConnections, parts.Control.State.Plan.Listeners.Count);
+        await parts.Limit.FollowAsync(@new);
+        ApplyLimit(parts);
         if (old.Listening != @new.Listening)
         {
             await parts.Listeners.ReconfigureAsync(@new.Listening);
@@ -383,11 +435,27 @@ public sealed class GatewayHost : IAsyncDisposable
         parts.Control.FollowSources([.. SourcesOf(@new, name => Same(name) ? running.GetValueOrDefault(name) : null), .. ExtraSources]);
     }
 
-    private InstanceLock TakeLock()
+    private async Task<InstanceLock> TakeLockAsync(CancellationToken cancel)
     {
         try
         {
-            return InstanceLock.TryTake(_options.StateDirectory, out int? holder)
+            int? holder;
+            InstanceLock? taken;
+            bool told = false;
+            while ((taken = InstanceLock.TryTake(_options.StateDirectory, out holder)) is null
+                && InstanceLock.IsHolderDraining(_options.StateDirectory))
+            {
+                // It is ending: its ports close any moment, and then this one must be there at once.
+                if (!told)
+                {
+                    told = true;
+                    _log.LogInformation("waiting for process {Pid}, which is draining, to close its ports", holder);
+                }
+
+                await Task.Delay(s_poll, _clock, cancel);
+            }
+
+            return taken
                 ?? throw new GatewayStartException(
                     $"state directory '{_options.StateDirectory}': another gateway runs there, pid {holder?.ToString() ?? "unknown"}; "
                     + "stop it first, or give this one a state directory and ports of its own", badInput: false);
@@ -460,9 +528,14 @@ public sealed class GatewayHost : IAsyncDisposable
         Guard = options.Guard,
     };
 
-    /// <summary>min(configured, (descriptor limit − listeners − 500) / 2): each connection may need one to its destination.</summary>
-    private static int MaxConnections(int configured, int listeners) =>
-        ProcessMetrics.DescriptorLimit() is int limit ? Math.Max(1, Math.Min(configured, (limit - listeners - 500) / 2)) : configured;
+    // From the loop, from a reload and from the key's watch: whoever is last must have seen the newest.
+    private static void ApplyLimit(Parts parts)
+    {
+        lock (parts.Limit)
+        {
+            parts.Listeners.Gate.Limit = parts.Limit.InForce(parts.Control.State.Plan.Listeners.Count).Value;
+        }
+    }
 
     /// <summary>Our id in CDN-Loop (RFC 8586): a name for this host, so that a request that comes round is recognized.</summary>
     private static string CdnLoopId() => $"gateway-{Environment.MachineName.ToLowerInvariant()}";
@@ -474,6 +547,9 @@ public sealed class GatewayHost : IAsyncDisposable
     private sealed class Parts(InstanceLock held, ILogger log) : IAsyncDisposable
     {
         private readonly CancellationTokenSource _ended = new();
+
+        /// <summary>The state directory is ours while it is held.</summary>
+        public InstanceLock Lock { get; } = held;
 
         /// <summary>Cancelled when it all ends.</summary>
         public CancellationToken Ended => _ended.Token;
@@ -490,6 +566,8 @@ public sealed class GatewayHost : IAsyncDisposable
 
         public ListenerSet Listeners { get; set; } = null!;
 
+        public LiveLimit Limit { get; set; } = null!;
+
         public EmbeddedCatalogServer? Embedded { get; set; }
 
         public ControlLoop Control { get; set; } = null!;
@@ -501,7 +579,7 @@ public sealed class GatewayHost : IAsyncDisposable
         public async ValueTask DisposeAsync()
         {
             await _ended.CancelAsync();
-            IAsyncDisposable?[] ending = [AdminSocket, Control, Listeners, Http, Tcp, Admin, Embedded, Prober, AccessLog];
+            IAsyncDisposable?[] ending = [AdminSocket, Limit, Control, Listeners, Http, Tcp, Admin, Embedded, Prober, AccessLog];
             foreach (IAsyncDisposable? part in ending)
             {
                 try
@@ -515,7 +593,7 @@ public sealed class GatewayHost : IAsyncDisposable
                 }
             }
 
-            held.Dispose();
+            Lock.Dispose();
         }
     }
 }

@@ -64,4 +64,13 @@ public sealed record GatewayOptions
 
     /// <summary>Client connections at a time. Default 50000; lowered to what the descriptor limit allows.</summary>
     public int MaxConnections { get; init; } = 50000;
+
+    /// <summary>Where <see cref="MaxConnections"/> comes from, for people; a variable of ours (<c>GATEWAY__…</c>) wins over the key.</summary>
+    public string MaxConnectionsPlace { get; init; } = "default";
+
+    /// <summary>
+    /// Key in the KV store of Consul, or of the embedded catalog, whose number takes the place of <see cref="MaxConnections"/> while
+    /// it is there; null: none is watched.
+    /// </summary>
+    public string? MaxConnectionsKey { get; init; } = "service/haproxy/maxconn";
 }

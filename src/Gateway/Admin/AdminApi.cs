@@ -32,6 +32,9 @@ internal sealed class AdminApi(
 {
     private const string Api = "/api/v1/";
 
+    /// <summary>Where the limit of connections comes from, for people.</summary>
+    public Func<string> LimitFrom { get; init; } = () => "";
+
     /// <summary>Answers a GET.</summary>
     public AdminAnswer Read(string path, string accept)
     {
@@ -66,6 +69,10 @@ internal sealed class AdminApi(
                 return AdminAnswer.Text(200, Dump());
             case "/":
                 return AdminAnswer.Text(200, "Gateway. See /livez, /readyz, /metrics, /api/v1/status, services, routes, listeners, destinations, problems, catalog.");
+            case { } one when one.StartsWith(Api + "services/", StringComparison.Ordinal):
+                // Of a path that is decoded already, only this is left as it was written.
+                string name = one[(Api + "services/").Length..].Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
+                return AdminAnswer.Json(Service(name), AdminJson.Default.IReadOnlyListServiceView);
             default:
                 return AdminAnswer.Error(404, $"no such path '{path}'; there are /livez, /readyz, /metrics and {Api}status, services, routes, listeners, destinations, problems, catalog");
         }
@@ -134,6 +141,7 @@ internal sealed class AdminApi(
             HttpRequests = http.Requests,
             TcpRelays = tcp.Relays,
             MaxConnections = listeners.Gate.Limit,
+            MaxConnectionsFrom = LimitFrom(),
             Problems = control.Problems().Count,
             Sources = [.. control.Sources.Select(s => SourceOf(s, now) with
             {
@@ -147,6 +155,34 @@ internal sealed class AdminApi(
         SourceStatus status = source.Status;
         double? age = status.LastContact is { } last ? Math.Round((now - last).TotalSeconds, 1) : null;
         return new SourceView(source.Name, status.HasReported, status.LastContact, age, status.Mode, status.Problems.Count);
+    }
+
+    /// <summary>NAME, or NAME@ENV where no service has that whole name; with where its settings come from.</summary>
+    private IReadOnlyList<ServiceView> Service(string wanted)
+    {
+        IReadOnlyList<ServiceView> services = Services();
+        List<ServiceView> found = [.. services.Where(s => s.Name == wanted)];
+        int at = wanted.LastIndexOf('@');
+        if (found.Count == 0 && at >= 0)
+        {
+            (string name, string environment) = (wanted[..at], wanted[(at + 1)..]);
+            found =
+            [
+                .. services.Where(s => s.Name == name)
+                    .Select(s => s with { Clusters = [.. s.Clusters.Where(c => c.Environment.Equals(environment, StringComparison.OrdinalIgnoreCase))] })
+                    .Where(s => s.Clusters.Count > 0),
+            ];
+        }
+
+        ControlState state = control.State;
+        SettingOrigins origins = new(state.Options);
+        IReadOnlyList<SettingView>? SettingsOf(string cluster) => state.Plan.Clusters.AsEnumerable().FirstOrDefault(c => c.Id == cluster) is { } plan
+            ? [.. origins.Of(plan, state.Catalogs.Values).Select(s => new SettingView(s.Key, s.Value, s.From))]
+            : null;
+        return
+        [
+            .. found.Select(s => s with { Clusters = [.. s.Clusters.Select(c => c with { Settings = SettingsOf(c.Cluster) })] }),
+        ];
     }
 
     private IReadOnlyList<ServiceView> Services()

@@ -52,6 +52,9 @@ internal sealed class UnixListener : IAsyncDisposable
         }
     }
 
+    /// <summary>The file is a successor's by now: it stays.</summary>
+    public bool IsSucceeded { get; set; }
+
     /// <summary>Stops accepting and removes the file.</summary>
     public async ValueTask DisposeAsync()
     {
@@ -60,6 +63,11 @@ internal sealed class UnixListener : IAsyncDisposable
         await _loop;
         _socket.Dispose();
         _stop.Dispose();
+        if (IsSucceeded)
+        {
+            return;
+        }
+
         try
         {
             File.Delete(_path);

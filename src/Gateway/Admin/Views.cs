@@ -72,6 +72,9 @@ public sealed record StatusView
     /// <summary>Client connections at a time, in force: min(configured, (descriptor limit − listeners − 500) / 2).</summary>
     public required int MaxConnections { get; init; }
 
+    /// <summary>Where that comes from: a place of the file, a variable, <c>key NAME</c> (of the KV store), or <c>default</c>.</summary>
+    public required string MaxConnectionsFrom { get; init; }
+
     /// <summary>Problems standing.</summary>
     public required int Problems { get; init; }
 
@@ -137,9 +140,15 @@ public sealed record EnvironmentView
     /// <summary>The active check in words.</summary>
     public required string Check { get; init; }
 
+    /// <summary>Every value in force with where it comes from; only where one service is asked for, else null.</summary>
+    public IReadOnlyList<SettingView>? Settings { get; init; }
+
     /// <summary>Destinations.</summary>
     public required IReadOnlyList<InstanceView> Destinations { get; init; }
 }
+
+/// <summary>One value in force: a key of a <c>services</c> entry, and where it comes from.</summary>
+public sealed record SettingView(string Key, string Value, string From);
 
 /// <summary>One service.</summary>
 public sealed record ServiceView(string Name, IReadOnlyList<EnvironmentView> Clusters);

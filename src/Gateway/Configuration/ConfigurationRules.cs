@@ -14,6 +14,7 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
         Times();
         Environments();
         Services();
+        StaticServices();
         ConsulFiles();
         CatalogFiles();
         Paths();
@@ -182,6 +183,39 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
                 diagnostics.Error(
                     service.Place,
                     $"services: '{service.Name}': unknown environment '{environment}'; the nearest is '{nearest}'");
+            }
+        }
+    }
+
+    private void StaticServices()
+    {
+        if (read.Static.Count > 0
+            && read.Entries["environments"].Find(e => e.Name == Planning.StaticServices.Environment) is { Name: not null } environment)
+        {
+            diagnostics.Error(environment.Place, "environments: 'static' is what static services call theirs; choose another name");
+        }
+
+        Dictionary<int, string> byPort = [];
+        foreach (ReadStatic service in read.Static)
+        {
+            if (Value($"static.{service.Name}.port") is not { Typed: int port } value)
+            {
+                continue;
+            }
+
+            if (!byPort.TryAdd(port, service.Name))
+            {
+                diagnostics.Error(value.Place, $"static.{service.Name}.port: {port} is the port of static.{byPort[port]} too; choose another");
+            }
+
+            foreach (string key in new[] { "admin.listen", "catalog.embedded.listen" })
+            {
+                if (Value(key) is { Typed: IPEndPoint own } ownValue && own.Port == port && Value("internal.addresses") is { } addresses
+                    && OwnPorts.Meets(((List<object>)addresses.Typed!).Cast<string>(), own))
+                {
+                    diagnostics.Error(
+                        value.Place, $"static.{service.Name}.port: {port} is the port of {key} ({ownValue.Text}, {ownValue.Place}); choose another");
+                }
             }
         }
     }

@@ -59,6 +59,8 @@ internal static class OptionsBuilder
                     AccessFormat = read.Get<string>("log.access.format"),
                 },
             MaxConnections = read.Get<int>("limits.maxConnections"),
+            MaxConnectionsPlace = read.Find("limits.maxConnections")!.Place.ToString(),
+            MaxConnectionsKey = read.Get<string?>("limits.maxConnectionsKey"),
         };
         return options with { Planning = options.Planning with { Reserved = OwnPorts.Of(options) } };
     }
@@ -122,6 +124,11 @@ internal static class OptionsBuilder
             EdgeHosts = read.Entries.TryGetValue("external.hosts", out List<(string Name, Place Place)>? hosts)
                 ? [.. hosts.Select(h => EdgeHost(h.Name, read.Find($"external.hosts.{h.Name}")!))]
                 : [],
+            Static =
+            [
+                .. read.Static.Select(s => new StaticService(
+                    s.Name, read.Get<int>($"static.{s.Name}.port"), Strings(read, $"static.{s.Name}.servers"), s.Entries, s.Place.ToString())),
+            ],
 
             // What we are bound to is ourselves, whatever name an instance gives it.
             OwnAddresses =

@@ -68,6 +68,17 @@ internal static class OptionsListing
             }
         }
 
+        foreach (StaticService service in options.Planning.Static)
+        {
+            list[$"static.{service.Name}.port"] = service.Port.ToString(CultureInfo.InvariantCulture);
+            list[$"static.{service.Name}.servers"] = Text(service.Servers);
+            foreach (SettingEntry entry in service.Entries)
+            {
+                list[$"static.{service.Name}.{entry.Key}"] = entry.Value;
+            }
+        }
+
+        list["limits.maxConnectionsKey"] = options.MaxConnectionsKey ?? "null";
         list["limits.maxConnections"] = options.MaxConnections.ToString(CultureInfo.InvariantCulture);
         list["admin.listen"] = AddressForms.Listen(options.Admin.Listen);
         list["admin.names"] = Text(options.Admin.Names);

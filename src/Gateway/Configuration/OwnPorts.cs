@@ -14,14 +14,14 @@ internal static class OwnPorts
     public static EquatableArray<ReservedPort> Of(GatewayOptions options)
     {
         List<ReservedPort> ports = [];
-        if (Meets(options, options.Admin.Listen))
+        if (Meets(options.Listening.Addresses.AsEnumerable(), options.Admin.Listen))
         {
             ports.Add(new ReservedPort(options.Admin.Listen.Port, "admin"));
         }
 
-        if (options.Embedded is { } embedded && Meets(options, embedded.Listen))
+        if (options.Embedded is { } embedded && Meets(options.Listening.Addresses.AsEnumerable(), embedded.Listen))
         {
-            ports.Add(new ReservedPort(embedded.Listen.Port, "embedded catalog"));
+            ports.Add(new ReservedPort(embedded.Listen.Port, ReservedPort.EmbeddedCatalog));
         }
 
         foreach (EdgeListener edge in options.Edge?.Listeners ?? [])
@@ -35,9 +35,12 @@ internal static class OwnPorts
         return [.. ports];
     }
 
-    // An interface's addresses are not known here and change; it is taken to have the address, unless only loopback can.
-    private static bool Meets(GatewayOptions options, IPEndPoint own) =>
-        options.Listening.Addresses.AsEnumerable().Any(a => IPAddress.TryParse(a, out IPAddress? address)
+    /// <summary>
+    /// Whether one of the internal addresses could be that of <paramref name="own"/>. An interface's addresses are not known here
+    /// and change; it is taken to have the address, unless only loopback can.
+    /// </summary>
+    public static bool Meets(IEnumerable<string> addresses, IPEndPoint own) =>
+        addresses.Any(a => IPAddress.TryParse(a, out IPAddress? address)
             ? AddressForms.Overlap(address, own.Address)
             : !IPAddress.IsLoopback(own.Address) || a == "lo");
 }

@@ -113,16 +113,13 @@ internal static class Schema
         new EntriesNode(
             "static",
             "well-known services that are not in the catalog",
-            ServiceNameError,
+            StaticNameError,
             new SettingsNode(
                 "",
                 "one service",
                 new ScalarNode("port", "where it is reached", Port, null) { Required = true },
                 new ListNode("servers", "its servers", Server) { NotEmpty = true }),
-            null)
-        {
-            NotBuilt = "a service outside the catalog",
-        },
+            null),
         new SectionNode(
             "limits",
             "what Gateway takes on",
@@ -134,7 +131,6 @@ internal static class Schema
             new ScalarNode("maxConnectionsKey", "key in Consul's KV that overrides it", AnyText, "service/haproxy/maxconn")
             {
                 Nullable = true,
-                NotBuilt = "a limit in Consul's KV",
             }),
         new SectionNode(
             "admin",
@@ -205,6 +201,11 @@ internal static class Schema
 
         return at < 0 ? null : EnvironmentForms.NameError(name[(at + 1)..]);
     }
+
+    private static string? StaticNameError(string name) =>
+        name.Length == 0 || name != name.Trim() || name.Contains('@', StringComparison.Ordinal)
+            ? $"'{name}' is not a name for a static service; allowed is NAME, without @: static services have no environments"
+            : null;
 
     private static string? HostPathError(string name)
     {

@@ -13,6 +13,9 @@ internal sealed record ReadValue(object? Typed, string Text, Place Place, bool V
 /// <summary>A service of <c>services</c> with its place.</summary>
 internal sealed record ReadService(string Name, Place Place, EquatableArray<Planning.SettingEntry> Entries);
 
+/// <summary>A service of <c>static</c> with its place.</summary>
+internal sealed record ReadStatic(string Name, Place Place, EquatableArray<Planning.SettingEntry> Entries);
+
 /// <summary>
 /// Tree and schema in, values by dotted path out. Every mistake is reported and the reading goes on with the default, so
 /// that one run shows all of them.
@@ -32,6 +35,9 @@ internal sealed class SchemaReader(DiagnosticList diagnostics, string folder)
 
     /// <summary>What <c>services</c> says.</summary>
     public List<ReadService> Services { get; } = [];
+
+    /// <summary>What <c>static</c> says.</summary>
+    public List<ReadStatic> Static { get; } = [];
 
     /// <summary>Where sections and entries that somebody wrote begin.</summary>
     public Dictionary<string, Place> Written { get; } = new(StringComparer.Ordinal);
@@ -276,7 +282,9 @@ internal sealed class SchemaReader(DiagnosticList diagnostics, string folder)
             Node(known, Schema.Join(path, known.Key), entry?.Value, entry?.KeyPlace ?? keyPlace);
         }
 
-        ServiceSettingsReader reader = new(diagnostics, path, node.Known.Select(k => k.Key));
+        bool isStatic = path.StartsWith("static.", StringComparison.Ordinal);
+        ServiceSettingsReader reader = new(
+            diagnostics, path, node.Known.Select(k => k.Key), isStatic ? Planning.StaticServices.Check : SettingGrammar.Check);
         EquatableArray<Planning.SettingEntry> settings = map is null ? [] : reader.Read(map);
         KeysChecked += reader.KeysChecked;
         foreach ((string key, YamlScalar scalar) in reader.Scalars)
@@ -287,6 +295,10 @@ internal sealed class SchemaReader(DiagnosticList diagnostics, string folder)
         if (path.StartsWith("services.", StringComparison.Ordinal))
         {
             Services.Add(new ReadService(path["services.".Length..], keyPlace, settings));
+        }
+        else if (isStatic)
+        {
+            Static.Add(new ReadStatic(path["static.".Length..], keyPlace, settings));
         }
     }
 

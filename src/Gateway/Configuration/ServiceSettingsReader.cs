@@ -7,7 +7,8 @@ namespace Gateway.Configuration;
 /// Reads one entry of <c>services</c>: nested mappings become dotted keys, lists become values with <c>;</c>, as in tags. What
 /// keys and values mean is <see cref="SettingGrammar"/>'s business, the same for tags, Meta and files.
 /// </summary>
-internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string path, IEnumerable<string> handledElsewhere)
+internal sealed class ServiceSettingsReader(
+    DiagnosticList diagnostics, string path, IEnumerable<string> handledElsewhere, Func<string, string, string?> check)
 {
     private readonly string[] _handledElsewhere = [.. handledElsewhere];
     private readonly List<SettingEntry> _entries = [];
@@ -75,7 +76,7 @@ internal sealed class ServiceSettingsReader(DiagnosticList diagnostics, string p
 
     private void Setting(string key, YamlScalar scalar)
     {
-        if (SettingGrammar.Check(key, scalar.Text) is { } wrong)
+        if (check(key, scalar.Text) is { } wrong)
         {
             diagnostics.Error(scalar.Place, $"{path}: {wrong}");
             return;

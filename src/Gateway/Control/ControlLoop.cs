@@ -34,6 +34,9 @@ internal sealed record ControlState
     /// <summary>When the plan came into force.</summary>
     public DateTimeOffset? AppliedAt { get; init; }
 
+    /// <summary>The options that it was planned with.</summary>
+    public PlanningOptions Options { get; init; } = new();
+
     /// <summary>The catalog in force of each source that has one, by the source's name; held instances are in it.</summary>
     public IReadOnlyDictionary<string, CatalogSnapshot> Catalogs { get; init; } = new Dictionary<string, CatalogSnapshot>(StringComparer.Ordinal);
 }
@@ -143,7 +146,12 @@ internal sealed class ControlLoop : IAsyncDisposable
                 new LastKnownGoodWriter(files, _clock, failures => Report("last-known-good-written", failures), _log), _guards, _clock);
         }
 
-        _dirty = true;
+        lock (_gate)
+        {
+            // The static services of the settings are something to apply already.
+            _dirty = true;
+        }
+
         FollowSources(sources);
         _loop = Task.Run(() => RunAsync(_stop.Token));
     }
@@ -200,6 +208,11 @@ internal sealed class ControlLoop : IAsyncDisposable
     /// <summary>Stops following and applying; the plan in force stays in force.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (_stop.IsCancellationRequested)
+        {
+            return;
+        }
+
         await _stop.CancelAsync();
         await _loop;
         List<Task> running;
@@ -336,7 +349,12 @@ internal sealed class ControlLoop : IAsyncDisposable
         }
 
         TimeSpan grace = settings.PortGrace;
-        bool go = (dirty && catalogs.Count > 0) || _lingering.Values.Any(since => _clock.GetElapsedTime(since) >= grace);
+
+        // Static services need no catalog: they are reachable before the first one, and change by reload meanwhile. Readiness waits
+        // for the catalog all the same. Once one was there, none is never taken for an empty one.
+        bool staticOnly = catalogs.Count == 0 && _state.Catalogs.Count == 0
+            && (settings.Planning.Static.Count > 0 || _state.Plan.Listeners.Count > 0);
+        bool go = (dirty && (catalogs.Count > 0 || staticOnly)) || _lingering.Values.Any(since => _clock.GetElapsedTime(since) >= grace);
         if (first || (dirty && !go))
         {
             lock (_gate)
@@ -384,10 +402,15 @@ internal sealed class ControlLoop : IAsyncDisposable
             Plan = plan,
             Applies = _state.Applies + (diff.IsEmpty ? 0 : 1),
             AppliedAt = diff.IsEmpty ? _state.AppliedAt ?? _clock.GetUtcNow() : _clock.GetUtcNow(),
+            Options = settings.Planning,
             Catalogs = named,
         };
         Applied?.Invoke(plan);
-        _firstApply.TrySetResult();
+        if (named.Count > 0)
+        {
+            _firstApply.TrySetResult();
+        }
+
         if (!diff.IsEmpty)
         {
             _metrics.PlanApplied(plan.Problems.Count == 0 && _listeners.Problems.Count == 0 ? "ok" : "problems");

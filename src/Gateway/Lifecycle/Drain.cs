@@ -34,6 +34,9 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
     // Long enough for a close frame and its answer to cross a network, short enough to change no deadline.
     private static readonly TimeSpan s_goodbye = TimeSpan.FromMilliseconds(500);
 
+    /// <summary>Called once no port of a service is open any more.</summary>
+    public Action? PortsClosed { get; init; }
+
     /// <summary>Drains. <paramref name="hurry"/> (the second signal) ends every wait at once. Never throws.</summary>
     public async Task RunAsync(DrainOptions options, CancellationToken hurry)
     {
@@ -46,6 +49,7 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
 
         // 2. No new connections.
         await listeners.StopAcceptingAsync();
+        PortsClosed?.Invoke();
 
         // 3. Every answer closes its connection politely; idle ones go as soon as closing them is unlikely to race a request.
         http.BeginDrain();

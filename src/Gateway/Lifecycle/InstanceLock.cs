@@ -11,9 +11,12 @@ internal sealed class InstanceLock : IDisposable
     // EWOULDBLOCK: .NET keeps the errno of flock(2) here. Any other failure is one of the directory, not of a second gateway.
     private const int WouldBlock = 11;
 
-    private readonly FileStream _file;
+    private const string DrainingMark = "draining";
 
-    private InstanceLock(FileStream file) => _file = file;
+    private readonly FileStream _file;
+    private readonly string _stateDirectory;
+
+    private InstanceLock(FileStream file, string stateDirectory) => (_file, _stateDirectory) = (file, stateDirectory);
 
     /// <summary>Takes the lock; null when another process has it, whose pid is then in <paramref name="holder"/> where readable.</summary>
     /// <exception cref="IOException">The files can't be written.</exception>
@@ -37,7 +40,7 @@ internal sealed class InstanceLock : IDisposable
         try
         {
             File.WriteAllText(PidPath(stateDirectory), Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n");
-            return new InstanceLock(file);
+            return new InstanceLock(file, stateDirectory);
         }
         catch
         {
@@ -51,7 +54,7 @@ internal sealed class InstanceLock : IDisposable
     {
         try
         {
-            string text = File.ReadAllText(PidPath(stateDirectory));
+            string text = File.ReadAllText(PidPath(stateDirectory)).Split('\n')[0];
             return int.TryParse(text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out int pid) ? pid : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -59,6 +62,36 @@ internal sealed class InstanceLock : IDisposable
             return null;
         }
     }
+
+    /// <summary>Whether the holder said that it is ending: the next one waits for its lock instead of giving up.</summary>
+    public static bool IsHolderDraining(string stateDirectory)
+    {
+        try
+        {
+            return File.ReadAllText(PidPath(stateDirectory)).Contains(DrainingMark, StringComparison.Ordinal);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Says beside the lock that this process is ending. Best effort: without it the next one only gives up at once.</summary>
+    public void SayDraining()
+    {
+        try
+        {
+            File.WriteAllText(
+                PidPath(_stateDirectory), string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n{DrainingMark}\n"));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // The directory went away under us.
+        }
+    }
+
+    /// <summary>Whether another process took the lock after this one let go of it.</summary>
+    public bool IsSucceeded => Holder(_stateDirectory) is { } pid && pid != Environment.ProcessId;
 
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();

@@ -5,7 +5,7 @@ namespace Gateway.Planning;
 /// <summary>Hand tuning from the file by service: <c>NAME</c>, <c>NAME@ENV</c> over it, later entries over earlier ones.</summary>
 internal sealed class FileSettings
 {
-    private readonly Dictionary<string, List<(string? Environment, SettingSlot Slot, string Canonical)>> _byService =
+    private readonly Dictionary<string, List<FileValue>> _byService =
         new(StringComparer.Ordinal);
 
     private readonly List<Problem> _problems = [];
@@ -39,28 +39,38 @@ internal sealed class FileSettings
     /// <summary>What is wrong. The config room refuses such a file; an embedding program may not have asked.</summary>
     public IReadOnlyList<Problem> Problems => _problems;
 
-    /// <summary>Lays the file's values over those of tags and Meta.</summary>
-    public void Overlay(string service, string environment, Span<string?> slots)
+    /// <summary>Lays the file's values over those of tags and Meta; <paramref name="places"/>, if given, learn where they stand.</summary>
+    public void Overlay(string service, string environment, Span<string?> slots, string?[]? places = null)
     {
-        if (!_byService.TryGetValue(service, out List<(string? Environment, SettingSlot Slot, string Canonical)>? entries))
+        if (!_byService.TryGetValue(service, out List<FileValue>? entries))
         {
             return;
         }
 
-        foreach ((string? of, SettingSlot slot, string canonical) in entries)
+        // What speaks of this environment counts more than what speaks of all.
+        foreach (FileValue entry in entries)
         {
-            if (of is null)
+            if (entry.Environment is null)
             {
-                slots[(int)slot] = canonical;
+                Lay(entry, slots, places);
             }
         }
 
-        foreach ((string? of, SettingSlot slot, string canonical) in entries)
+        foreach (FileValue entry in entries)
         {
-            if (of is not null && of.Equals(environment, StringComparison.OrdinalIgnoreCase))
+            if (entry.Environment is { } of && of.Equals(environment, StringComparison.OrdinalIgnoreCase))
             {
-                slots[(int)slot] = canonical;
+                Lay(entry, slots, places);
             }
+        }
+    }
+
+    private static void Lay(FileValue entry, Span<string?> slots, string?[]? places)
+    {
+        slots[(int)entry.Slot] = entry.Canonical;
+        if (places is not null)
+        {
+            places[(int)entry.Slot] = entry.Place;
         }
     }
 
@@ -89,7 +99,9 @@ internal sealed class FileSettings
                 _byService[service.Name] = entries = [];
             }
 
-            entries.Add((service.Environment, slot, canonical));
+            entries.Add(new FileValue(service.Environment, slot, canonical, entry.Place));
         }
     }
+
+    private readonly record struct FileValue(string? Environment, SettingSlot Slot, string Canonical, string Place);
 }

@@ -4,8 +4,9 @@ using Gateway.Catalog;
 namespace Gateway.Planning;
 
 /// <summary>
-/// Who gets a port, or a host and path, that several ask for: Gateway's own, the file's, then who holds it now and still asks, then the
-/// older service (lowest CreateIndex), then the name. Never two: SO_REUSEPORT would split the connections between strangers.
+/// Who gets a port, or a host and path, that several ask for: Gateway's own, then the file's (static services and external.hosts,
+/// T3), then who holds it now and still asks, then the older service (lowest CreateIndex), then the name. Never two: SO_REUSEPORT
+/// would split the connections between strangers.
 /// </summary>
 internal sealed class Ownership
 {
@@ -92,6 +93,9 @@ internal sealed class Ownership
     /// <summary>Whether the port is one of Gateway's own.</summary>
     public bool IsReserved(int port) => _reserved[port] is not null;
 
+    /// <summary>Whether it is the embedded catalog's: it forwards nothing, so what leads there does not go round in a circle.</summary>
+    public bool IsEmbeddedCatalog(int port) => _reserved[port] == ReservedPort.EmbeddedCatalog;
+
     /// <summary>Granted hosts, by host and prefix.</summary>
     public IEnumerable<Claim> Hosts => _hosts.Values
         .OrderBy(c => c.Route!.Host, StringComparer.Ordinal)
@@ -100,6 +104,7 @@ internal sealed class Ownership
     /// <summary>What to tell the loser: whose it is, and why. Stays the same from plan to plan while both services do.</summary>
     public Problem Refusal(Claim claim)
     {
+        bool isStatic = claim.By.StaticPlace is not null;
         string environment = $"{claim.By.Service}@{claim.By.Clusters[claim.Cluster].Environment}";
         string owner;
         string wanted;
@@ -123,9 +128,9 @@ internal sealed class Ownership
         {
             Code = claim.Listener is null ? ProblemCodes.HostTaken : ProblemCodes.PortTaken,
             Service = claim.By.Service,
-            Instance = claim.Rule is null ? claim.Carrier.ToString() : null,
-            Place = claim.Rule?.Place ?? "tag",
-            Value = claim.Tag,
+            Instance = isStatic || claim.Rule is not null ? null : claim.Carrier.ToString(),
+            Place = claim.Rule?.Place ?? claim.By.StaticPlace ?? "tag",
+            Value = isStatic ? $"port: {claim.Listener!.Key.Port}" : claim.Tag,
             Allowed = claim.Listener is null ? "a host and path that nobody else has" : "a port that nobody else has",
             Now = own
                 ? $"tag ignored for {environment}: {wanted} has its own tag {holder!.Tag}; keep one of the two"
@@ -140,6 +145,7 @@ internal sealed class Ownership
     {
         int younger = loser.By.Seniority.CompareTo(holder.By.Seniority);
         return holder.Rule is not null ? $"to which external.hosts gives it ({holder.Rule.Place})"
+            : holder.By.StaticPlace is not null && loser.By.StaticPlace is null ? "and static services always win"
             : loser.By == holder.By && holder.Environment < loser.Environment ? "the first of its environments in the file"
             : younger > 0 ? loser.By.Seniority == ulong.MaxValue
                 ? "whose CreateIndex is known" : "which was registered first (lower CreateIndex)"
@@ -153,7 +159,8 @@ internal sealed class Ownership
 
     private static bool Beats(Claim claim, Claim holder, int rank, int holderRank)
     {
-        int order = rank.CompareTo(holderRank);
+        int order = (claim.By.StaticPlace is null).CompareTo(holder.By.StaticPlace is null);
+        order = order != 0 ? order : rank.CompareTo(holderRank);
         order = order != 0 ? order : claim.By.Seniority.CompareTo(holder.By.Seniority);
         order = order != 0 ? order : string.CompareOrdinal(claim.By.Service, holder.By.Service);
 

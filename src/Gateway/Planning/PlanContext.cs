@@ -19,14 +19,14 @@ internal sealed class PlanContext
         {
             // A cluster id is SERVICE@ENV or SERVICE@ENV:PORT, and services are called anything: only because no environment has
             // an @ or a : in its name, no two clusters can have the same id.
-            if (!IsName(rule.Name) || environments.Count == EnvironmentsMax)
+            if (!IsName(rule.Name) || environments.Count == EnvironmentsMax || IsStatic(rule.Name, options))
             {
                 _problems.Add(new Problem
                 {
                     Code = ProblemCodes.EnvironmentUnknown,
                     Place = "environments",
                     Value = rule.Name,
-                    Allowed = $"a name of letters, digits, - and _; {EnvironmentsMax} environments at most",
+                    Allowed = $"a name of letters, digits, - and _; {EnvironmentsMax} environments at most; not static beside static services",
                     Now = "environment ignored; rename or remove it",
                 });
             }
@@ -85,6 +85,10 @@ internal sealed class PlanContext
 
     /// <summary>Judges addresses.</summary>
     public InstanceAddresses Addresses { get; }
+
+    // Clusters of static services are called NAME@static.
+    private static bool IsStatic(string name, PlanningOptions options) =>
+        options.Static.Count > 0 && name.Equals(StaticServices.Environment, StringComparison.OrdinalIgnoreCase);
 
     /// <summary>Whether an environment may be called that.</summary>
     public static bool IsName(string name) =>

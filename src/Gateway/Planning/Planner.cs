@@ -13,6 +13,7 @@ internal sealed class Planner
     private readonly ServiceMemo _memo = new();
     private PlanContext? _context;
     private ServiceReader? _reader;
+    private StaticServices? _static;
     private Dictionary<ListenerKey, Lingering> _lingering = [];
 
     /// <summary>Plans. Never throws for any content of the catalogs.</summary>
@@ -23,18 +24,24 @@ internal sealed class Planner
         {
             _context = new PlanContext(input.Options);
             _reader = new ServiceReader(_context);
+            _static = new StaticServices(_context, _static);
         }
 
         List<MemoEntry> services = _memo.Read(input.Catalogs, _reader!, _context.Hosts.Services);
 
         // 2. All together: who gets which port and host.
         _ownership.Begin(input);
+        foreach (MemoEntry service in _static!.Entries)
+        {
+            _ownership.Offer(service.Claims);
+        }
+
         foreach (MemoEntry service in services)
         {
             _ownership.Offer(service.Claims);
         }
 
-        Draft draft = new(_context.Problems);
+        Draft draft = new([.. _context.Problems, .. _static.Problems]);
 
         // 3. The edge sorts before the internal listeners ("*", "10.0.0.1", "::", "edge" < "internal").
         draft.Listeners.AddRange(_context.EdgeListeners);
@@ -48,9 +55,15 @@ internal sealed class Planner
         HashSet<int> open = PlanPorts(draft, input, lingering);
 
         // 5. Clusters behind what was granted, without loops; refusals to the rest.
+        foreach (MemoEntry service in _static.Entries)
+        {
+            PlanClusters(draft, service, port => IsOurs(port, open) && !_ownership.IsEmbeddedCatalog(port));
+        }
+
+        Func<int, bool> isOurs = port => IsOurs(port, open);
         foreach (MemoEntry service in services)
         {
-            PlanClusters(draft, service, open);
+            PlanClusters(draft, service, isOurs);
         }
 
         _lingering = PlanLingeringClusters(draft, lingering, open);
@@ -72,7 +85,8 @@ internal sealed class Planner
 
                 open.Add(port);
             }
-            else if (_ownership.UnclaimedAt(port) is { } present && !input.Expired.Contains(present.Key))
+            else if (_ownership.UnclaimedAt(port) is { } present && !input.Expired.Contains(present.Key)
+                && !WasStatic(present))
             {
                 Lingering kept = Linger(present);
                 lingering[present.Key] = kept;
@@ -89,7 +103,7 @@ internal sealed class Planner
         return open;
     }
 
-    private void PlanClusters(Draft draft, MemoEntry service, HashSet<int> open)
+    private void PlanClusters(Draft draft, MemoEntry service, Func<int, bool> isOurs)
     {
         ServiceClaims claims = service.Claims;
         draft.Problems.AddRange(claims.Problems);
@@ -102,7 +116,7 @@ internal sealed class Planner
         Span<bool> used = count <= 256 ? stackalloc bool[count] : new bool[count];
         Grant(claims.Ports, draft, used);
         Grant(claims.Hosts, draft, used);
-        ClusterPlan[] clusters = service.Clusters(_reader!, port => IsOurs(port, open), draft.Problems);
+        ClusterPlan[] clusters = service.Clusters(_reader!, isOurs, draft.Problems);
         for (int i = 0; i < used.Length; i++)
         {
             if (used[i])
@@ -131,7 +145,7 @@ internal sealed class Planner
         }
     }
 
-    // A port whose last claim is gone answers as before for its grace: Consul flaps, and a service that comes back must find its
+    // A port whose last claim is gone answers as before for its grace (but a static one: its operator took it out): Consul flaps, and a service that comes back must find its
     // port as it left it. Its service may still be there (only the tag went), or be gone, which leaves an empty cluster.
     private Lingering Linger(ListenerPlan present)
     {
@@ -184,6 +198,9 @@ internal sealed class Planner
 
         return result;
     }
+
+    private bool WasStatic(ListenerPlan present) => present.Environment == StaticServices.Environment
+        && !_context!.EnvironmentIndexes.ContainsKey(StaticServices.Environment);
 
     private bool IsOurs(int port, HashSet<int> open) => open.Contains(port) || _ownership.IsReserved(port);
 

@@ -9,7 +9,11 @@ namespace Gateway.Planning;
 public sealed record EnvironmentRule(string Name, string Port, string Host);
 
 /// <summary>A port that is not up for grabs, and whose it is: <c>admin</c>, <c>embedded catalog</c>.</summary>
-public sealed record ReservedPort(int Port, string Owner);
+public sealed record ReservedPort(int Port, string Owner)
+{
+    /// <summary>Owner of the embedded catalog's port: the one of our own listeners that a static service may lead to.</summary>
+    public const string EmbeddedCatalog = "embedded catalog";
+}
 
 /// <summary>One value a file gives to a service: a flattened key of a <c>services</c> entry.</summary>
 /// <param name="Key">For example <c>check.http</c>.</param>
@@ -34,6 +38,15 @@ public sealed record EdgeListener(string Address, int Port, bool Tls);
 /// <param name="Place">For example <c>gateway.yaml:31:5</c>.</param>
 public sealed record EdgeHost(string Host, string PathPrefix, string Service, string? Environment, string Place);
 
+/// <summary>A well-known service that is in no catalog: <c>static</c> of the file.</summary>
+/// <param name="Name">Its name; its environment is called <c>static</c>.</param>
+/// <param name="Port">Where it is reached, literally: no environment's port rule applies. 1-65535.</param>
+/// <param name="Servers">Its servers, <c>HOST:PORT</c> or <c>[V6]:PORT</c>.</param>
+/// <param name="Entries">Settings as of a <c>services</c> entry; <c>protocol</c> also takes <c>http</c> (default) and <c>tcp</c>.</param>
+/// <param name="Place">For example <c>gateway.yaml:31:5</c>.</param>
+public sealed record StaticService(
+    string Name, int Port, EquatableArray<string> Servers, EquatableArray<SettingEntry> Entries, string Place);
+
 /// <summary>Options of the planner.</summary>
 public sealed record PlanningOptions
 {
@@ -49,6 +62,9 @@ public sealed record PlanningOptions
 
     /// <summary>Hand tuning from the file.</summary>
     public EquatableArray<ServiceSettings> Services { get; init; }
+
+    /// <summary>Services outside every catalog; of ports they win all but <see cref="Reserved"/>.</summary>
+    public EquatableArray<StaticService> Static { get; init; }
 
     /// <summary>Addresses that are this host, for finding destinations that are our own listeners (loops).</summary>
     public EquatableArray<string> OwnAddresses { get; init; } = ["127.0.0.1", "::1", "localhost"];

@@ -45,6 +45,9 @@ internal static class ProblemCodes
     /// <summary>Two catalogs, or one twice, describe the same instance differently.</summary>
     public const string InstanceTwice = "instance-twice";
 
+    /// <summary>Two static services have one name.</summary>
+    public const string StaticTwice = "static-twice";
+
     /// <summary>A destination is one of our own listeners.</summary>
     public const string LoopDestination = "loop-destination";
 

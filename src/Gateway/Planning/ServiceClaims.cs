@@ -51,6 +51,9 @@ internal sealed class ServiceClaims
     /// <summary>Lowest CreateIndex of its instances, the largest number where none is known: the older service wins.</summary>
     public required ulong Seniority { get; init; }
 
+    /// <summary>Where a static service is written; null for a service of the catalog. Static ones win (T3).</summary>
+    public string? StaticPlace { get; init; }
+
     /// <summary>Wanted ports, by environment and port.</summary>
     public Claim[] Ports { get; init; } = [];
 

@@ -55,14 +55,20 @@ internal sealed class ServiceReader(PlanContext context)
     /// </summary>
     public ClusterPlan ReadLingering(ListenerPlan listener, IReadOnlyList<Instance> instances)
     {
-        string whole = Id(listener.Service, listener.Environment, 0);
-        int split = listener.Cluster.StartsWith(whole + ":", StringComparison.Ordinal)
-            && Units.TryPort(listener.Cluster.AsSpan(whole.Length + 1), out int port) ? port : 0;
         ServiceDraft draft = new(context, listener.Service, instances, anyway: true);
-        List<InstanceDraft> members = context.EnvironmentIndexes.TryGetValue(listener.Environment, out int e)
+        List<InstanceDraft> members = MembersOf(context, draft, listener.Environment, listener.Cluster);
+        return Cluster(draft, listener.Environment, members, listener.Cluster, listener.Protocol);
+    }
+
+    /// <summary>The instances behind a cluster's id, usable or not.</summary>
+    public static List<InstanceDraft> MembersOf(PlanContext context, ServiceDraft draft, string environment, string cluster)
+    {
+        string whole = Id(draft.Service, environment, 0);
+        int split = cluster.StartsWith(whole + ":", StringComparison.Ordinal)
+            && Units.TryPort(cluster.AsSpan(whole.Length + 1), out int port) ? port : 0;
+        return context.EnvironmentIndexes.TryGetValue(environment, out int e)
             ? draft.Instances.FindAll(i => i.IsIn(e) && (split == 0 || i.IdPort == split))
             : [];
-        return Cluster(draft, listener.Environment, members, listener.Cluster, listener.Protocol);
     }
 
     /// <summary>A cluster without destinations that lead back to our own ports; the same object where there are none.</summary>

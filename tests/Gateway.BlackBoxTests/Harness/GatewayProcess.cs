@@ -180,6 +180,15 @@ internal sealed class GatewayProcess : IDisposable
         process = Launch();
     }
 
+    /// <summary>SIGTERM, and at once the same again on the same state. Returns the one that ends.</summary>
+    public ChildProcess TerminateAndStart()
+    {
+        ChildProcess ending = process;
+        Send(Signal.Terminate);
+        process = Launch();
+        return ending;
+    }
+
     public void Dispose()
     {
         process.Dispose();

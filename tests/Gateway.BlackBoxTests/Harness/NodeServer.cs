@@ -64,6 +64,16 @@ internal sealed class NodeServer : IDisposable
             ["LIE_WITH"] = with,
         });
 
+    /// <summary>A service-wrapper that polls a prefix through Gateway's listener to Consul.</summary>
+    public static Task<NodeServer> StartServiceWrapper(int port, string prefix, string wait) => Launch(
+        "service-wrapper.js",
+        "service-wrapper",
+        "127.0.0.1",
+        new Dictionary<string, string?> { ["PORT"] = port.ToString(), ["PREFIX"] = prefix, ["WAIT"] = wait });
+
+    /// <summary>What it printed so far.</summary>
+    public string Output => process.StandardOutput;
+
     /// <summary>The service registration of this instance.</summary>
     public Registration AsService(string name, params string[] tags) => new(name, $"{name}-{Id}", Port, tags) { Address = Address };
 

@@ -88,14 +88,19 @@ public sealed class ConfigurationDiagnosticsTests
     [InlineData("external: { hosts: { a.example: a } }", "g.yaml:1:22: warning: external.hosts: not used, because neither external.http nor external.https names an address")]
     [InlineData("external: { headers: { Connection: close } }", "g.yaml:1:24: error: external.headers: 'Connection' belongs to the connection or the message and is not set here")]
     [InlineData("trustedProxies: [10.0.0.0/33]", "g.yaml:1:18: error: trustedProxies: '10.0.0.0/33' is not allowed; allowed is an IP address or a network like 10.0.0.0/8")]
+    [InlineData("static: { a: { port: 9900, servers: [\"10.0.0.1:80\"] } }", "g.yaml:1:22: error: static.a.port: 9900 is the port of admin.listen (127.0.0.1:9900, default); choose another")]
+    [InlineData("static: { a: { port: 80, servers: [\"h:1\"] }, b: { port: 80, servers: [\"h:2\"] } }", "g.yaml:1:57: error: static.b.port: 80 is the port of static.a too; choose another")]
+    [InlineData("static: { a@b: { port: 80, servers: [\"h:1\"] } }", "g.yaml:1:11: error: static: 'a@b' is not a name for a static service; allowed is NAME, without @: static services have no environments")]
+    [InlineData("static: { a: { port: 80, servers: [\"h\"] } }", "g.yaml:1:36: error: static.a.servers: 'h' is not allowed; allowed is HOST:PORT or [V6]:PORT")]
+    [InlineData("static: { a: { port: 80, servers: [\"h:1\"], protocol: udp } }", "g.yaml:1:54: error: static.a: protocol 'udp' is not allowed; allowed is http, tcp, http1, h2c")]
+    [InlineData("services: { a: { protocol: tcp } }", "g.yaml:1:28: error: services.a: protocol 'tcp' is not allowed; allowed is auto, http1, h2c")]
+    [InlineData("environments: { static: { port: \"{port}\", host: \"{host}\" }, production: { port: \"1{port}\", host: \"a{host}\" } }\nstatic: { a: { port: 80, servers: [\"h:1\"] } }", "g.yaml:1:17: error: environments: 'static' is what static services call theirs; choose another name")]
     [InlineData("drain: { grace: 80s }", "g.yaml:1:17: error: drain.grace 80s is longer than drain.timeout 75s; it must fit into it")]
     [InlineData("drain: { timeout: 3s }", "g.yaml:1:19: error: drain.grace 5s is longer than drain.timeout 3s; it must fit into it")]
     public void Mistakes_are_named_with_line_column_and_what_is_allowed(string yaml, params string[] expected) =>
         Assert.Equal(expected, Findings(yaml));
 
     [Theory]
-    [InlineData("static: { a: { port: 80, servers: [\"10.0.0.1:80\"] } }", "g.yaml:1:1: error: static: a service outside the catalog is not built yet; leave it out")]
-    [InlineData("limits: { maxConnectionsKey: x }", "g.yaml:1:30: error: limits.maxConnectionsKey: a limit in Consul's KV is not built yet; leave it out or write null or service/haproxy/maxconn")]
     [InlineData("admin: { tokensFile: /t }", "g.yaml:1:22: error: admin.tokensFile: a file of tokens is not built yet; leave it out or write null")]
     [InlineData("log: { syslog: \"10.0.0.1:514\" }", "g.yaml:1:16: error: log.syslog: syslog is not built yet; leave it out or write null")]
     [InlineData("log: { access: { format: haproxy } }", "g.yaml:1:26: error: log.access.format: 'haproxy' is not built yet; allowed is json")]
@@ -125,7 +130,6 @@ public sealed class ConfigurationDiagnosticsTests
     {
         Assert.Equal(
             [
-                "g.yaml:1:1: error: static: a service outside the catalog is not built yet; leave it out",
                 "g.yaml:1:11: error: static.a.servers is missing; allowed is a list of HOST:PORT or [V6]:PORT",
                 "g.yaml:1:22: error: static.a.port: '03000' is not a whole number; allowed is 1-65535",
             ],

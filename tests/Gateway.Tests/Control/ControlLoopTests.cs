@@ -55,6 +55,30 @@ public sealed class ControlLoopTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Static_services_need_no_catalog_but_readiness_does()
+    {
+        ScriptedSource source = new("a");
+        _control.Reconfigure(With(new StaticService("marathon", _port, ["127.0.0.1:9"], [], "g.yaml:1:1")));
+        _control.Start([source]);
+        await HealthEventually.True(() => _listeners.Listeners.Any(l => l.Key.Port == _port), "the static port is open");
+        Assert.False(_control.FirstApply.IsCompleted);
+
+        // A reload before the first catalog changes them too.
+        _control.Reconfigure(With());
+        await HealthEventually.True(() => _listeners.Listeners.Count == 0, "it is closed");
+        _control.Reconfigure(With(new StaticService("marathon", _port, ["127.0.0.1:9"], [], "g.yaml:1:1")));
+        await HealthEventually.True(() => _listeners.Listeners.Any(l => l.Key.Port == _port), "the static port is open");
+        Assert.False(_control.FirstApply.IsCompleted);
+
+        source.Report(Of("web", _other, "i1"));
+        await _control.FirstApply.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        Assert.Equal(new[] { _port, _other }.Order(), _listeners.Listeners.Select(l => l.Key.Port).Order());
+
+        static ControlSettings With(params StaticService[] services) => new(
+            new PlanningOptions { Environments = [new("production", "{port}", "{host}")], Static = [.. services] }, TimeSpan.FromSeconds(10));
+    }
+
+    [Fact]
     public async Task First_catalog_opens_its_port()
     {
         ScriptedSource source = new("a");

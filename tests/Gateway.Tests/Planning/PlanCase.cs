@@ -83,6 +83,12 @@ internal static class PlanCase
                 h.Value.Split('@')[0],
                 h.Value.Contains('@', StringComparison.Ordinal) ? h.Value.Split('@')[1] : null,
                 $"gateway.yaml:{line + 1}:5")).ToEquatableArray(),
+            Static = (o.Static ?? []).Select((s, line) => new StaticService(
+                s.Key,
+                s.Value.Port,
+                s.Value.Servers.ToEquatableArray(),
+                (s.Value.Settings ?? []).Select(v => new SettingEntry(v.Key, v.Value, $"gateway.yaml:{line + 51}:9")).ToEquatableArray(),
+                $"gateway.yaml:{line + 51}:3")).ToEquatableArray(),
             Services = (o.Services ?? []).Select((s, line) => new ServiceSettings(
                 s.Key.Split('@')[0],
                 s.Key.Contains('@', StringComparison.Ordinal) ? s.Key.Split('@')[1] : null,
@@ -122,6 +128,8 @@ internal static class PlanCase
 
     internal sealed record Rule(string Port, string Host);
 
+    internal sealed record Static(int Port, string[] Servers, Dictionary<string, string>? Settings = null);
+
     internal sealed record Options(
         string? DefaultEnvironment = null,
         Dictionary<string, Rule>? Environments = null,
@@ -130,5 +138,6 @@ internal static class PlanCase
         bool Edge = false,
         Dictionary<string, int>? EdgeListeners = null,
         Dictionary<string, string>? EdgeHosts = null,
-        Dictionary<string, Dictionary<string, string>>? Services = null);
+        Dictionary<string, Dictionary<string, string>>? Services = null,
+        Dictionary<string, Static>? Static = null);
 }

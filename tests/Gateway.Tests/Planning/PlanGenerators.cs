@@ -104,6 +104,23 @@ internal static class PlanGenerators
             Environments = [new("production", "{port}", "{host}"), new("staging", "{port}", "{host}"), new("qa", "9{port}", "{host}.qa")],
             Services = [new("a", null, [new("check", "none", "f:1:1")]), new("web", "STAGING", [new("weight", "3", "f:2:1"), new("x", "y", "f")])],
         },
+        new PlanningOptions
+        {
+            Reserved = [new(8500, ReservedPort.EmbeddedCatalog)],
+            Static =
+            [
+                new("web", 13000, ["10.0.0.9:8080", "127.0.0.1:3000"], [new("check", "none", "f:3:1")], "f:3:1"),
+                new("a", 3010, ["127.0.0.1:8500", "bad host:1", "[::1]:80"], [new("protocol", "tcp", "f:4:1"), new("x", "y", "f")], "f:4:1"),
+                new("a@b", 3010, ["10.0.0.9:1"], [], "f:5:1"),
+                new("a", 3011, [], [], "f:6:1"),
+                new("b", 8500, ["10.0.0.9:1"], [], "f:7:1"),
+            ],
+        },
+        new PlanningOptions
+        {
+            Environments = [new("static", "{port}", "{host}"), new("production", "{port}", "{host}")],
+            Static = [new("web", 3000, ["10.0.0.9:8080"], [], "f:1:1")],
+        },
         new PlanningOptions { Environments = [new("bad@name", "x{port}", "{host}{host}"), new("production", "3000", "one.example.com")] });
 
     /// <summary>Any input upon the plan of any other input.</summary>

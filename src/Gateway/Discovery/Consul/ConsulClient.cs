@@ -94,6 +94,16 @@ internal sealed class ConsulClient : IDisposable
                 : null,
             stop);
 
+    /// <summary><c>/v1/kv/KEY</c>: one key; that there is none is an answer too.</summary>
+    public Task<ConsulReply<ConsulKey>> ReadKeyAsync(string key, ConsulQuery query, CancellationToken stop) =>
+        SendAsync(
+            "/v1/kv/" + string.Join('/', key.Split('/').Select(Uri.EscapeDataString)),
+            null,
+            query,
+            body => JsonSerializer.Deserialize(body.Span, ConsulJson.Default.ListWireKey) is [{ } one] ? new ConsulKey(true, one.Value ?? []) : null,
+            stop,
+            ConsulKey.Absent);
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -105,7 +115,7 @@ internal sealed class ConsulClient : IDisposable
         where T : class => body => JsonSerializer.Deserialize(body.Span, type);
 
     private async Task<ConsulReply<T>> SendAsync<T>(
-        string path, string? filter, ConsulQuery query, Func<ReadOnlyMemory<byte>, T?> parse, CancellationToken stop)
+        string path, string? filter, ConsulQuery query, Func<ReadOnlyMemory<byte>, T?> parse, CancellationToken stop, T? absent = null)
         where T : class
     {
         ConsulReply<T> reply = new() { Place = _base + path };
@@ -129,6 +139,12 @@ internal sealed class ConsulClient : IDisposable
             // The answer has begun: a body that only drips does not get another whole wait.
             deadline.CancelAfter(_timing.AnswerSlack);
             reply = WithHeaders(reply, response);
+            if (response.StatusCode == HttpStatusCode.NotFound && absent is not null && reply.Index > 0)
+            {
+                // Consul's own 404 carries an index; that of some proxy on the way does not, and means nothing.
+                return reply with { Value = absent };
+            }
+
             if (response.StatusCode != HttpStatusCode.OK)
             {
                 return reply with { Failure = await DescribeAsync(response, either.Token) };

@@ -35,9 +35,12 @@ internal sealed record WireSelfConfig(bool Gateway, string? AdvertiseAddr, strin
 
 internal sealed record WireSelfMember(string? Addr);
 
+internal sealed record WireKey(string? Key, byte[]? Value);
+
 [JsonSourceGenerationOptions(PropertyNameCaseInsensitive = false)]
 [JsonSerializable(typeof(Dictionary<string, List<string>>))]
 [JsonSerializable(typeof(List<WireEntry>))]
 [JsonSerializable(typeof(List<WireSummary>))]
 [JsonSerializable(typeof(WireSelf))]
+[JsonSerializable(typeof(List<WireKey>))]
 internal sealed partial class ConsulJson : JsonSerializerContext;
