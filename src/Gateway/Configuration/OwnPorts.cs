@@ -26,7 +26,7 @@ internal static class OwnPorts
 
         foreach (EdgeListener edge in options.Edge?.Listeners ?? [])
         {
-            if (Meets(options, new IPEndPoint(edge.Address == "*" ? IPAddress.IPv6Any : IPAddress.Parse(edge.Address), edge.Port)))
+            if (Meets(options.Listening.Addresses.AsEnumerable(), new IPEndPoint(edge.Address == "*" ? IPAddress.IPv6Any : IPAddress.Parse(edge.Address), edge.Port)))
             {
                 ports.Add(new ReservedPort(edge.Port, "the edge"));
             }
