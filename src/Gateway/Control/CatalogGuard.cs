@@ -40,20 +40,20 @@ internal sealed class CatalogGuard(TimeProvider clock)
     /// <param name="catalog">What was in force, held ones included.</param>
     /// <param name="from">When the source last confirmed it.</param>
     /// <param name="held">Those of it that were held, since when, and why.</param>
-    public void Restore(CatalogSnapshot catalog, DateTimeOffset from, IEnumerable<(InstanceKey Key, DateTimeOffset Since, string Why)> held)
+    public void Restore(CatalogSnapshot catalog, DateTimeOffset from, IEnumerable<SavedHold> held)
     {
-        Dictionary<InstanceKey, Instance> all = [];
+        Dictionary<(string, InstanceKey), Instance> all = [];
         foreach (Instance instance in catalog.Services.Values.SelectMany(s => s.Instances.AsEnumerable()))
         {
-            all.TryAdd(instance.Key, instance);
+            all.TryAdd((instance.Service, instance.Key), instance);
         }
 
-        foreach ((InstanceKey key, DateTimeOffset since, string why) in held)
+        foreach ((string service, InstanceKey key, DateTimeOffset since, string why) in held)
         {
-            if (all.Remove(key, out Instance? instance))
+            if (all.Remove((service, key), out Instance? instance))
             {
                 long before = (long)(Math.Max(0, (clock.GetUtcNow() - since).TotalSeconds) * clock.TimestampFrequency);
-                _held[(instance.Service, key)] =
+                _held[(service, key)] =
                     new HeldRemoval(instance, clock.GetTimestamp() - before, since, why) { Reached = true, Shown = true };
             }
         }

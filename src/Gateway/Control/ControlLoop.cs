@@ -375,19 +375,22 @@ internal sealed class ControlLoop : IAsyncDisposable
     {
         long began = Stopwatch.GetTimestamp();
         Plan old = _state.Plan;
+
+        // Once: a plan that fails must not hold back what the sources report.
+        LastKnownGood? restored = _restored;
+        _restored = null;
         Plan plan = _planner.Plan(new PlanInput
         {
             Catalogs = catalogs,
             Options = settings.Planning,
 
             // After a restart the owners are those of the last known good; none of their ports is open, so none lingers.
-            Present = _restored?.Listeners ?? old.Listeners,
-            PresentRoutes = _restored?.Routes ?? old.Routes,
-            Expired = _restored is { } restored
+            Present = restored?.Listeners ?? old.Listeners,
+            PresentRoutes = restored?.Routes ?? old.Routes,
+            Expired = restored is not null
                 ? restored.Listeners.AsEnumerable().Select(l => l.Key).ToHashSet()
                 : _lingering.Where(l => _clock.GetElapsedTime(l.Value) >= settings.PortGrace).Select(l => l.Key).ToHashSet(),
         });
-        _restored = null;
         PlanDiff diff = PlanDiff.Between(old, plan);
         TimeSpan planned = Stopwatch.GetElapsedTime(began);
 

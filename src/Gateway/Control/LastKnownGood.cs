@@ -19,7 +19,10 @@ internal sealed record LastKnownGood(
 /// <param name="Catalog">The catalog in force, held instances included.</param>
 /// <param name="Held">Which of them are held, since when, and why.</param>
 internal sealed record SavedSource(
-    string Name, DateTimeOffset At, bool Reported, CatalogSnapshot Catalog, IReadOnlyList<(InstanceKey Key, DateTimeOffset Since, string Why)> Held);
+    string Name, DateTimeOffset At, bool Reported, CatalogSnapshot Catalog, IReadOnlyList<SavedHold> Held);
+
+/// <summary>A held removal.</summary>
+internal readonly record struct SavedHold(string Service, InstanceKey Key, DateTimeOffset Since, string Why);
 
 /// <summary>The last known good as JSON.</summary>
 internal static partial class LastKnownGoodJson
@@ -36,7 +39,7 @@ internal static partial class LastKnownGoodJson
                     s.At,
                     s.Reported,
                     [.. s.Catalog.Services.Values.SelectMany(v => v.Instances.AsEnumerable()).Select(Of)],
-                    [.. s.Held.Select(h => new HeldDocument(h.Key.Node, h.Key.ServiceId, h.Since, h.Why))])),
+                    [.. s.Held.Select(h => new HeldDocument(h.Service, h.Key.Node, h.Key.ServiceId, h.Since, h.Why))])),
             ],
             [
                 .. good.Listeners.AsEnumerable().Select(l => new ListenerDocument(
@@ -65,7 +68,7 @@ internal static partial class LastKnownGoodJson
                     s.At,
                     s.Reported,
                     CatalogSnapshot.Of(s.Instances.Select(Of)),
-                    [.. s.Held.Select(h => (new InstanceKey(h.Node, h.Id), h.Since, h.Why))])),
+                    [.. s.Held.Select(h => new SavedHold(h.Service, new InstanceKey(h.Node, h.Id), h.Since, h.Why))])),
             ],
             document.Listeners.Select(l => new ListenerPlan
             {
@@ -113,7 +116,7 @@ internal static partial class LastKnownGoodJson
 
     private sealed record MetaDocument(string Key, string Value);
 
-    private sealed record HeldDocument(string Node, string Id, DateTimeOffset Since, string Why);
+    private sealed record HeldDocument(string Service, string Node, string Id, DateTimeOffset Since, string Why);
 
     private sealed record ListenerDocument(string Scope, int Port, ListenProtocol Protocol, string Service, string Environment, string Cluster);
 

@@ -64,7 +64,7 @@ internal sealed class LastKnownGoodKeeper(LastKnownGoodWriter writer, SourceGuar
                         : sources.FirstOrDefault(s => s.Name == c.Key)?.Status.LastContact ?? clock.GetUtcNow(),
                     !restored.ContainsKey(c.Key),
                     c.Value,
-                    [.. _held.Where(h => h.Source == c.Key).Select(h => (h.Instance.Key, h.Since, h.Why))])),
+                    [.. _held.Where(h => h.Source == c.Key).Select(h => new SavedHold(h.Instance.Service, h.Instance.Key, h.Since, h.Why))])),
             ],
             Lasting(state.Plan),
             state.Plan.Routes);

@@ -19,7 +19,7 @@ internal sealed class SourceGuards : IAsyncDisposable
     private static readonly TimeSpan s_slow = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan s_askAgain = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan s_probeMax = TimeSpan.FromSeconds(30);
-    private const int ProbesMax = 64;
+    private const int ProbesMax = 128;
 
     private readonly TimeProvider _clock;
     private readonly ClusterTable _clusters;

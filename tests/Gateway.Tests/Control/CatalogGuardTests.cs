@@ -211,7 +211,7 @@ public sealed class CatalogGuardTests
     public void Held_ones_of_the_last_known_good_stay_held_since_then()
     {
         DateTimeOffset since = _clock.GetUtcNow() - TimeSpan.FromMinutes(4);
-        _guard.Restore(Catalog(Of("web", 3)), _clock.GetUtcNow(), [(Make("web", 3).Key, since, "long ago")]);
+        _guard.Restore(Catalog(Of("web", 3)), _clock.GetUtcNow(), [new("web", Make("web", 3).Key, since, "long ago")]);
         Take(Of("web", 2));
 
         HeldRemoval held = Assert.Single(_guard.Held);

@@ -161,7 +161,7 @@ public sealed class LastKnownGoodFilesTests : IDisposable
             WeightWarning = 0,
             CreateIndex = 1UL << 60,
         };
-        return new LastKnownGood([new SavedSource("consul", s_at, true, CatalogSnapshot.Of([instance]), [(instance.Key, s_at, "why")])], [], []);
+        return new LastKnownGood([new SavedSource("consul", s_at, true, CatalogSnapshot.Of([instance]), [new(service, instance.Key, s_at, "why")])], [], []);
     }
 
     private static string? ServiceOf(LastKnownGood? good) => good?.Sources[0].Catalog.Services.Keys.Single();
