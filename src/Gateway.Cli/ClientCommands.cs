@@ -39,7 +39,7 @@ internal static class ClientCommands
         {
             if (parsed.GetValue(json))
             {
-                Console.Out.Write(await client.GetAsync(Api + name, cancel));
+                await Console.Out.WriteAsync(await client.GetAsync(Api + name, cancel));
                 return ExitCode.Done;
             }
 
@@ -59,7 +59,7 @@ internal static class ClientCommands
         {
             if (parsed.GetValue(dump))
             {
-                Console.Out.Write(await client.GetAsync(Api + "catalog", cancel));
+                await Console.Out.WriteAsync(await client.GetAsync(Api + "catalog", cancel));
                 return ExitCode.Done;
             }
 
@@ -76,7 +76,7 @@ internal static class ClientCommands
 
             if (parsed.GetValue(json))
             {
-                Console.Out.WriteLine(JsonSerializer.Serialize(services, AdminJson.Default.IReadOnlyListServiceView));
+                await Console.Out.WriteLineAsync(JsonSerializer.Serialize(services, AdminJson.Default.IReadOnlyListServiceView));
                 return ExitCode.Done;
             }
 
@@ -139,7 +139,7 @@ internal static class ClientCommands
     {
         StatusView status = await client.GetAsync(Api + "status", AdminJson.Default.StatusView, cancel);
         Grid grid = new Grid().AddColumn().AddColumn();
-        void Row(string name, string value) => grid.AddRow(name, Markup.Escape(value));
+        void Row(string name, string value) => grid.AddRow(name, Markup.Escape(Printable.Of(value)));
         Row("state", status.State);
         Row("pid", status.Pid.ToString(CultureInfo.InvariantCulture));
         Row("generation", status.Generation.ToString(CultureInfo.InvariantCulture));
@@ -188,7 +188,7 @@ internal static class ClientCommands
         IReadOnlyList<ProblemView> problems = await client.GetAsync(Api + "problems", AdminJson.Default.IReadOnlyListProblemView, cancel);
         if (problems.Count == 0)
         {
-            Console.Out.WriteLine("no problems");
+            await Console.Out.WriteLineAsync("no problems");
             return;
         }
 
@@ -200,14 +200,14 @@ internal static class ClientCommands
                 problem.Instance is null ? null : $"instance '{problem.Instance}'",
                 problem.Value is null ? problem.Place : $"{problem.Place} '{problem.Value}'",
             }.OfType<string>());
-            Console.Out.WriteLine($"{problem.Code}  since {Local(problem.Since)}");
-            Console.Out.WriteLine($"  where:   {where}");
+            await Console.Out.WriteLineAsync($"{problem.Code}  since {Local(problem.Since)}");
+            await Console.Out.WriteLineAsync($"  where:   {Printable.Of(where)}");
             if (problem.Allowed is not null)
             {
-                Console.Out.WriteLine($"  allowed: {problem.Allowed}");
+                await Console.Out.WriteLineAsync($"  allowed: {Printable.Of(problem.Allowed)}");
             }
 
-            Console.Out.WriteLine($"  now:     {problem.Now}");
+            await Console.Out.WriteLineAsync($"  now:     {Printable.Of(problem.Now)}");
         }
     }
 
@@ -256,7 +256,7 @@ internal static class ClientCommands
         ];
     }
 
-    private static void Add(Table table, params string[] cells) => table.AddRow(cells.Select(c => new Text(c)));
+    private static void Add(Table table, params string[] cells) => table.AddRow(cells.Select(c => new Text(Printable.Of(c))));
 
     /// <summary>Spectre folds to the terminal's width; a pipe has none and should get whole lines.</summary>
     private static void Write(Spectre.Console.Rendering.IRenderable what)

@@ -221,7 +221,10 @@ public sealed class GatewayHost : IAsyncDisposable
             SettingsOf(_options), parts.Clusters, parts.Listeners, parts.Http, _metrics, _clock, LogOf("Control"))
         {
             Applied = plan => parts.Listeners.Gate.Limit = MaxConnections(_options.MaxConnections, plan.Listeners.Count),
-            OtherProblems = () => [.. AccessLogs.Problems(parts.AccessLog, _options.Log), .. parts.Http.Certificates.Problems()],
+            OtherProblems = () =>
+            [
+                .. AccessLogs.Problems(parts.AccessLog, _options.Log), .. parts.Http.Certificates.Problems(), .. parts.Embedded?.Problems ?? [],
+            ],
         };
         await StartAdminAsync(parts, cancel);
         GatewayGauges.Register(_metrics, parts.Control, parts.Clusters, parts.Listeners, parts.Http, parts.Tcp, _clock);
