@@ -40,7 +40,7 @@ internal static class ClientCommands
         {
             if (parsed.GetValue(json))
             {
-                Console.Out.Write(await client.GetAsync(Api + name, cancel));
+                await Console.Out.WriteAsync(await client.GetAsync(Api + name, cancel));
                 return ExitCode.Done;
             }
 
@@ -60,7 +60,7 @@ internal static class ClientCommands
         {
             if (parsed.GetValue(dump))
             {
-                Console.Out.Write(await client.GetAsync(Api + "catalog", cancel));
+                await Console.Out.WriteAsync(await client.GetAsync(Api + "catalog", cancel));
                 return ExitCode.Done;
             }
 
@@ -77,7 +77,7 @@ internal static class ClientCommands
 
             if (parsed.GetValue(json))
             {
-                Console.Out.WriteLine(JsonSerializer.Serialize(services, AdminJson.Default.IReadOnlyListServiceView));
+                await Console.Out.WriteLineAsync(JsonSerializer.Serialize(services, AdminJson.Default.IReadOnlyListServiceView));
                 return ExitCode.Done;
             }
 
@@ -110,7 +110,7 @@ internal static class ClientCommands
     {
         (HttpStatusCode status, string body) = await client.PostAsync(path, cancel);
         CommandResult result = JsonSerializer.Deserialize(body, AdminJson.Default.CommandResult) ?? new CommandResult(false, body);
-        await (status == HttpStatusCode.OK ? Console.Out : Console.Error).WriteLineAsync(result.Message);
+        await (status == HttpStatusCode.OK ? Console.Out : Console.Error).WriteLineAsync(string.Join('\n', result.Message.Split('\n').Select(Printable.Of)));
         return status == HttpStatusCode.OK ? ExitCode.Done : ExitCode.Failed;
     }
 
@@ -153,7 +153,7 @@ internal static class ClientCommands
     {
         StatusView status = await client.GetAsync(Api + "status", AdminJson.Default.StatusView, cancel);
         Grid grid = new Grid().AddColumn().AddColumn();
-        void Row(string name, string value) => grid.AddRow(name, Markup.Escape(value));
+        void Row(string name, string value) => grid.AddRow(name, Markup.Escape(Printable.Of(value)));
         Row("state", status.Degraded is null ? status.State : $"{status.State}, {status.Degraded}");
         Row("pid", status.Pid.ToString(CultureInfo.InvariantCulture));
         Row("generation", status.Generation.ToString(CultureInfo.InvariantCulture));
@@ -203,7 +203,7 @@ internal static class ClientCommands
         IReadOnlyList<ProblemView> problems = await client.GetAsync(Api + "problems", AdminJson.Default.IReadOnlyListProblemView, cancel);
         if (problems.Count == 0)
         {
-            Console.Out.WriteLine("no problems");
+            await Console.Out.WriteLineAsync("no problems");
             return;
         }
 
@@ -215,14 +215,14 @@ internal static class ClientCommands
                 problem.Instance is null ? null : $"instance '{problem.Instance}'",
                 problem.Value is null ? problem.Place : $"{problem.Place} '{problem.Value}'",
             }.OfType<string>());
-            Console.Out.WriteLine($"{problem.Code}  since {Local(problem.Since)}");
-            Console.Out.WriteLine($"  where:   {where}");
+            await Console.Out.WriteLineAsync($"{problem.Code}  since {Local(problem.Since)}");
+            await Console.Out.WriteLineAsync($"  where:   {Printable.Of(where)}");
             if (problem.Allowed is not null)
             {
-                Console.Out.WriteLine($"  allowed: {problem.Allowed}");
+                await Console.Out.WriteLineAsync($"  allowed: {Printable.Of(problem.Allowed)}");
             }
 
-            Console.Out.WriteLine($"  now:     {problem.Now}");
+            await Console.Out.WriteLineAsync($"  now:     {Printable.Of(problem.Now)}");
         }
     }
 
@@ -271,7 +271,7 @@ internal static class ClientCommands
         ];
     }
 
-    private static void Add(Table table, params string[] cells) => table.AddRow(cells.Select(c => new Text(c)));
+    private static void Add(Table table, params string[] cells) => table.AddRow(cells.Select(c => new Text(Printable.Of(c))));
 
     /// <summary>Spectre folds to the terminal's width; a pipe has none and should get whole lines.</summary>
     private static void Write(Spectre.Console.Rendering.IRenderable what)

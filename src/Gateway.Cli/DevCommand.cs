@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using Gateway.Admin;
 using Gateway.Configuration;
 using Gateway.Discovery.EmbeddedCatalog;
 using Gateway.Lifecycle;
@@ -13,12 +12,12 @@ namespace Gateway.Cli;
 /// <summary><c>gateway dev</c>: everything in one command on a fresh machine, with something to try.</summary>
 internal static class DevCommand
 {
-    /// <summary>Creates the command.</summary>
-    public static Command Create()
+    /// <summary>Creates the command; <paramref name="signals"/> are there when it runs.</summary>
+    public static Command Create(Func<Signals> signals)
     {
         Option<string?> state = SharedOptions.State("$XDG_STATE_HOME/gateway-dev");
         Command command = new("dev", "Run with the embedded catalog and demo services, and print lines to paste") { state };
-        command.SetAction((parsed, cancel) => RunAsync(parsed.GetValue(state) ?? StateDirectory()));
+        command.SetAction((parsed, cancel) => RunAsync(parsed.GetValue(state) ?? StateDirectory(), signals()));
         return command;
     }
 
@@ -32,9 +31,8 @@ internal static class DevCommand
         return Path.Combine(home, "gateway-dev");
     }
 
-    private static async Task<int> RunAsync(string state)
+    private static async Task<int> RunAsync(string state, Signals signals)
     {
-        using Signals signals = new();
         List<string> moved = [];
         int Choose(string what, int wanted, Func<int, int[]> also)
         {
@@ -52,11 +50,6 @@ internal static class DevCommand
             return port;
         }
 
-        int web = Choose("the web demo", 3000, p => [p, 10_000 + p]);
-        int echo = Choose("the TCP echo", 7000, p => [p, 10_000 + p]);
-        int catalog = Choose("the embedded catalog", 8500, p => [p]);
-        int admin = Choose("the admin address", 9900, p => [p]);
-
         ConfigurationResult loaded = GatewayConfiguration.LoadDev(
             GatewayConfiguration.ProcessEnvironment(), [new ConfigurationOverride("stateDirectory", Path.GetFullPath(state), "--state")]);
         if (loaded.Options is null)
@@ -65,11 +58,28 @@ internal static class DevCommand
             return ExitCode.BadInput;
         }
 
+        int web = Choose("the web demo", 3000, p => [p, 10_000 + p]);
+        int echo = Choose("the TCP echo", 7000, p => [p, 10_000 + p]);
+
+        // What a GATEWAY__* variable says is meant; only what nobody named is ours to choose.
+        bool Named(string key) => loaded.Values.Any(v => v.Key == key && v.Source != "default");
+        IPEndPoint catalog = Named("catalog.embedded.listen") && loaded.Options.Embedded is { } embedded
+            ? embedded.Listen
+            : new IPEndPoint(IPAddress.Loopback, Choose("the embedded catalog", 8500, p => [p]));
+        IPEndPoint admin = Named("admin.listen")
+            ? loaded.Options.Admin.Listen
+            : new IPEndPoint(IPAddress.Loopback, Choose("the admin address", 9900, p => [p]));
+        DrainOptions drain = loaded.Options.Drain;
         GatewayOptions options = loaded.Options with
         {
-            Embedded = new EmbeddedCatalogOptions { Listen = new IPEndPoint(IPAddress.Loopback, catalog) },
-            Admin = new AdminOptions { Listen = new IPEndPoint(IPAddress.Loopback, admin) },
-            Drain = new DrainOptions { Grace = TimeSpan.Zero, Idle = TimeSpan.FromSeconds(0.5), Timeout = TimeSpan.FromSeconds(2) },
+            Embedded = new EmbeddedCatalogOptions { Listen = catalog },
+            Admin = loaded.Options.Admin with { Listen = admin },
+            Drain = new DrainOptions
+            {
+                Grace = Named("drain.grace") ? drain.Grace : TimeSpan.Zero,
+                Idle = Named("drain.idle") ? drain.Idle : TimeSpan.FromSeconds(0.5),
+                Timeout = Named("drain.timeout") ? drain.Timeout : TimeSpan.FromSeconds(2),
+            },
             Log = new LogOptions { AccessFile = null },
         };
 
@@ -82,7 +92,7 @@ internal static class DevCommand
             }
 
             await host.ServingAsync([web, 10_000 + web, echo]);
-            Console.Out.WriteLine(Banner(web, echo, catalog, admin, moved));
+            await Console.Out.WriteLineAsync(Banner(web, echo, catalog.Port, admin.Port, moved));
         });
     }
 

@@ -3,6 +3,9 @@ using Gateway.Cli;
 
 // Arguments, signals and exit codes; everything else is the library's public API, of which this program is the first user.
 
+// First of all, because starting takes a while and a signal may be quicker.
+using Signals? signals = args is ["run" or "dev", ..] ? new Signals() : null;
+
 string[] notBuilt = ["plan", "events", "sessions", "top", "doctor", "explain", "drain", "ready", "maint", "upgrade", "import"];
 if (args.Length > 0 && notBuilt.Contains(args[0]))
 {
@@ -12,8 +15,8 @@ if (args.Length > 0 && notBuilt.Contains(args[0]))
 
 RootCommand root = new("A layer-4/7 load balancer that follows the Consul catalog: every service gets its well-known port on this host.")
 {
-    RunCommand.Create(),
-    DevCommand.Create(),
+    RunCommand.Create(() => signals!),
+    DevCommand.Create(() => signals!),
     CheckCommand.Create(),
 };
 foreach (Command command in ClientCommands.Create())

@@ -8,8 +8,8 @@ namespace Gateway.Cli;
 /// <summary><c>gateway run</c>, and the signals that every running gateway understands.</summary>
 internal static class RunCommand
 {
-    /// <summary>Creates the command.</summary>
-    public static Command Create()
+    /// <summary>Creates the command; <paramref name="signals"/> are there when it runs.</summary>
+    public static Command Create(Func<Signals> signals)
     {
         Option<string?> config = SharedOptions.Config(), state = SharedOptions.State();
         Option<bool> takeover = new("--takeover") { Description = "Take over from the running gateway (not built yet)" };
@@ -17,7 +17,6 @@ internal static class RunCommand
         Command command = new("run", "Run: follow the catalog, open the ports, serve") { config, state, takeover };
         command.SetAction(async (parsed, _) =>
         {
-            using Signals signals = new();
             if (parsed.GetValue(takeover))
             {
                 await Console.Error.WriteLineAsync("gateway: --takeover is not built yet; start without it");
@@ -35,7 +34,7 @@ internal static class RunCommand
                 await Console.Error.WriteLineAsync(finding.ToString());
             }
 
-            return loaded.Options is null ? ExitCode.BadInput : await RunAsync(loaded.Options, Load, json: true, signals, onServing: null);
+            return loaded.Options is null ? ExitCode.BadInput : await RunAsync(loaded.Options, Load, json: true, signals(), onServing: null);
         });
         return command;
     }

@@ -221,7 +221,7 @@ public sealed class GatewayHost : IAsyncDisposable
         {
             Applied = plan => parts.Listeners.Gate.Limit = MaxConnections(_options.MaxConnections, plan.Listeners.Count),
             LastKnownGood = new LastKnownGoodFiles(Path.Combine(_options.StateDirectory, "catalog-lkg")),
-            OtherProblems = () => AccessLogs.Problems(parts.AccessLog, _options.Log),
+            OtherProblems = () => [.. AccessLogs.Problems(parts.AccessLog, _options.Log), .. parts.Embedded?.Problems ?? []],
         };
         await StartAdminAsync(parts, cancel);
         GatewayGauges.Register(_metrics, parts.Control, parts.Clusters, parts.Listeners, parts.Http, parts.Tcp, _clock);

@@ -22,8 +22,9 @@ public static class GatewayServiceCollectionExtensions
     /// <summary>The same, with options made from the container.</summary>
     public static IServiceCollection AddGateway(this IServiceCollection services, Func<IServiceProvider, GatewayOptions> options)
     {
+        services.AddSingleton(options);
         services.AddSingleton(provider => new GatewayHost(
-            options(provider),
+            provider.GetRequiredService<GatewayOptions>(),
             provider.GetRequiredService<ILoggerFactory>(),
             provider.GetService<TimeProvider>())
         {

@@ -74,9 +74,9 @@ internal sealed class ConfigurationRules(SchemaReader read, DiagnosticList diagn
         string known = string.Join(", ", environments.Select(e => e.Name));
         if (Value("defaultEnvironment") is { Typed: string name } value && !environments.Exists(e => e.Name == name))
         {
-            Place place = value.Place == Place.Default && read.Written.Count > 0 && environments.Count > 0
-                ? environments[0].Place
-                : value.Place;
+            Place place = value.Place != Place.Default ? value.Place
+                : environments.Count > 0 ? environments[0].Place
+                : read.Written.GetValueOrDefault("environments", value.Place);
             string allowed = environments.Count == 0 ? "environments is empty" : $"allowed is {known}";
             diagnostics.Error(place, $"defaultEnvironment: '{name}' is not in environments; {allowed}");
         }

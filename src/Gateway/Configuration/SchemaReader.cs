@@ -220,6 +220,11 @@ internal sealed class SchemaReader(DiagnosticList diagnostics, string folder)
     {
         YamlMap? written = AsMap(path, given, $"a mapping; {node.Doc}");
         YamlMap map = written ?? node.DefaultTree();
+        if (written is not null)
+        {
+            Written[path] = keyPlace;
+        }
+
         List<(string, Place)> names = Entries[path] = [];
         Dictionary<string, Place> seen = new(node.FoldCase ? StringComparer.OrdinalIgnoreCase : StringComparer.Ordinal);
         foreach (YamlEntry entry in map.Entries)

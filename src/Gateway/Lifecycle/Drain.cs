@@ -31,6 +31,9 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
 {
     private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(20);
 
+    // Long enough for a close frame and its answer to cross a network, short enough to change no deadline.
+    private static readonly TimeSpan s_goodbye = TimeSpan.FromMilliseconds(500);
+
     /// <summary>Drains. <paramref name="hurry"/> (the second signal) ends every wait at once. Never throws.</summary>
     public async Task RunAsync(DrainOptions options, CancellationToken hurry)
     {
@@ -58,14 +61,28 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
             await Pause(s_poll, hurry);
         }
 
-        // 4. The deadline, or the second signal.
+        // 4. The deadline: whoever can be told is told, and gets a moment to leave. A second signal skips that.
         string why = hurry.IsCancellationRequested ? "told to stop at once" : "drain deadline";
-        foreach ((string state, int count) in http.AbortAll())
+        int relays = tcp.Relays, tunnels = http.Tunnels;
+        if (!hurry.IsCancellationRequested)
+        {
+            tcp.SayGoodbye();
+            http.SayGoodbye();
+            long told = clock.GetTimestamp();
+            while (tcp.Relays + http.Tunnels > 0 && clock.GetElapsedTime(told) < s_goodbye && !hurry.IsCancellationRequested)
+            {
+                await Pause(s_poll, hurry);
+            }
+        }
+
+        // 5. The rest is cut. Told or cut, it is counted: nobody chose to end it.
+        Dictionary<string, int> cut = new(http.AbortAll(), StringComparer.Ordinal);
+        cut["tunnel"] = Math.Max(tunnels, cut.GetValueOrDefault("tunnel"));
+        cut["relay"] = Math.Max(relays, tcp.AbortAll());
+        foreach ((string state, int count) in cut)
         {
             Forced(why, state, count);
         }
-
-        Forced(why, "relay", tcp.AbortAll());
     }
 
     private void Forced(string why, string state, int count)

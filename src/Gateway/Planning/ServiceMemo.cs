@@ -8,7 +8,7 @@ internal sealed class MemoEntry(Service[] facts, ServiceClaims claims)
     private Dictionary<string, ClusterPlan>? _lingering;
     private int[] _loopPorts = [];
     private ClusterPlan[] _withoutLoops = [];
-    private List<Problem> _loopProblems = [];
+    private List<Problem>? _loopProblems;
 
     /// <summary>The catalogs' objects: while they are the same, so is everything else here.</summary>
     public Service[] Facts { get; } = facts;
@@ -40,12 +40,12 @@ internal sealed class MemoEntry(Service[] facts, ServiceClaims claims)
         if (!loops.AsSpan().SequenceEqual(_loopPorts))
         {
             _loopPorts = loops;
-            _loopProblems = [];
+            List<Problem> found = _loopProblems = [];
             _withoutLoops = Reuse.Clusters(
-                Array.ConvertAll(Claims.Clusters, c => reader.WithoutLoops(c, loops.Contains, _loopProblems)), _withoutLoops);
+                Array.ConvertAll(Claims.Clusters, c => reader.WithoutLoops(c, loops.Contains, found)), _withoutLoops);
         }
 
-        problems.AddRange(_loopProblems);
+        problems.AddRange(_loopProblems ?? []);
         return _withoutLoops;
     }
 
@@ -79,6 +79,7 @@ internal sealed class ServiceMemo
         _reader = reader;
         _generation++;
         List<MemoEntry> result = new(catalogs.Sum(c => c.Services.Count));
+        _entries.EnsureCapacity(result.Capacity);
         if (catalogs.Count == 1)
         {
             foreach ((string name, Service service) in catalogs[0].Services)

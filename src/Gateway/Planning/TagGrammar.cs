@@ -135,9 +135,11 @@ internal sealed class TagGrammar(Dictionary<string, int> environments)
         ReadOnlySpan<char> text = raw.AsSpan().Trim();
         foreach (string name in environments.Keys)
         {
-            // Two typing errors in a long name are one word mistyped; in a short one they are another word.
-            int max = name.Length >= 6 ? 2 : name.Length >= 4 ? 1 : 0;
-            if (max > 0 && EditDistance.Between(text, name, max) <= max)
+            // Two typing errors in a long name are one word mistyped; in a shorter one they are another word: tagging, sharing and
+            // scaling are all that near to staging, and a near miss takes the instance out. Nobody mistypes the first letter too.
+            int max = name.Length >= 10 ? 2 : name.Length >= 4 ? 1 : 0;
+            int errors = max == 0 ? 1 : EditDistance.Between(text, name, max);
+            if (errors <= max && (errors < 2 || char.ToLowerInvariant(text[0]) == char.ToLowerInvariant(name[0])))
             {
                 return name;
             }

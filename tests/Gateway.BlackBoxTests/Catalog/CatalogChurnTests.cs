@@ -69,6 +69,7 @@ public sealed class CatalogChurnTests(Platform platform) : IClassFixture<Platfor
         TestContext.Current.TestOutputHelper?.WriteLine($"{Changes} changes in {took.TotalSeconds:0.0} s; {report}");
         Assert.True(report.Failures == 0, report.ToString());
         Assert.True(report.Requests > 1000, $"too little load to prove anything: {report}");
+        Assert.Equal(0, report.Renewals);   // the same connections from the first change to the last
         Assert.Equal(0, await platform.Gateway.Metric("gateway_connections_closed_by_apply_total"));
     }
 

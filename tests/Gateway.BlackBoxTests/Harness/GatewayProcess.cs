@@ -151,10 +151,15 @@ internal sealed class GatewayProcess : IDisposable
         return answer.Text;
     }
 
-    /// <summary>The sum of a metric's samples over all labels; 0 where it has none.</summary>
-    public async Task<double> Metric(string name) => (await Metrics()).Split('\n')
-        .Where(line => line.StartsWith(name + " ", StringComparison.Ordinal) || line.StartsWith(name + "{", StringComparison.Ordinal))
-        .Sum(static line => double.Parse(line[(line.LastIndexOf(' ') + 1)..], System.Globalization.CultureInfo.InvariantCulture));
+    /// <summary>The sum of a metric's samples over all labels; fails where there is none, so that a renamed metric never reads as 0.</summary>
+    public async Task<double> Metric(string name)
+    {
+        string[] samples = [.. (await Metrics()).Split('\n').Where(
+            line => line.StartsWith(name + " ", StringComparison.Ordinal) || line.StartsWith(name + "{", StringComparison.Ordinal))];
+        Assert.True(samples.Length > 0, $"/metrics has no {name}");
+        return samples.Sum(
+            static line => double.Parse(line[(line.LastIndexOf(' ') + 1)..], System.Globalization.CultureInfo.InvariantCulture));
+    }
 
     /// <summary>Replaces the configuration file, by rename as an editor does.</summary>
     public void Configure(string configuration)

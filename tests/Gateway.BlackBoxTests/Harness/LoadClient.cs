@@ -2,11 +2,13 @@ using System.Text;
 
 namespace Gateway.BlackBoxTests.Harness;
 
-/// <summary>What a load came to.</summary>
-internal sealed record LoadReport(long Requests, long Failures, IReadOnlyList<string> Samples, TimeSpan Slowest)
+/// <summary>
+/// What a load came to. A renewal is a kept connection that the far side announced to close: no failure, but no constancy either.
+/// </summary>
+internal sealed record LoadReport(long Requests, long Failures, long Renewals, IReadOnlyList<string> Samples, TimeSpan Slowest)
 {
     public override string ToString() =>
-        $"{Requests} requests, {Failures} failed, slowest {Slowest.TotalMilliseconds:0} ms{string.Concat(Samples.Select(static text => "\n  " + text))}";
+        $"{Requests} requests, {Failures} failed, {Renewals} renewed, slowest {Slowest.TotalMilliseconds:0} ms{string.Concat(Samples.Select(static text => "\n  " + text))}";
 }
 
 /// <summary>
@@ -23,6 +25,7 @@ internal sealed class LoadClient
     private long requests;
     private long failures;
     private long slowestTicks;
+    private long renewals;
 
     public long Requests => Interlocked.Read(ref requests);
 
@@ -70,7 +73,7 @@ internal sealed class LoadClient
         await Task.WhenAll(workers);
         lock (samples)
         {
-            return new LoadReport(Requests, Failures, [.. samples], TimeSpan.FromTicks(Interlocked.Read(ref slowestTicks)));
+            return new LoadReport(Requests, Failures, Interlocked.Read(ref renewals), [.. samples], TimeSpan.FromTicks(Interlocked.Read(ref slowestTicks)));
         }
     }
 
@@ -84,6 +87,11 @@ internal sealed class LoadClient
                 wire ??= await Wire.Connect(port, address, deadline);
                 WireAnswer answer = await wire.Exchange(request, deadline);
                 Check(answer);
+                if (!answer.Reusable)
+                {
+                    Interlocked.Increment(ref renewals);
+                }
+
                 return answer.Reusable;
             });
             if (!keep)

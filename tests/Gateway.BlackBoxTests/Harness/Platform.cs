@@ -7,6 +7,8 @@ namespace Gateway.BlackBoxTests.Harness;
 public sealed class Platform : IAsyncLifetime
 {
     private readonly List<IDisposable> started = [];
+    private readonly SemaphoreSlim sharing = new(1, 1);
+    private int sharedPort;
 
     internal ConsulProcess Consul { get; private set; } = null!;
 
@@ -36,6 +38,28 @@ public sealed class Platform : IAsyncLifetime
         NodeServer server = Keep(await NodeServer.Start(id));
         await Consul.Register(server.AsService(service, tags));
         return server;
+    }
+
+    /// <summary>The port of one plain service, <c>shared</c>, for every test of the class that only needs somebody to answer.</summary>
+    internal async Task<int> Shared()
+    {
+        await sharing.WaitAsync();
+        try
+        {
+            if (sharedPort == 0)
+            {
+                int port = Ports.Production();
+                await Serve("shared", "shared", "production", $"internal-listen-http-{port}");
+                await Serves(port, "shared");
+                sharedPort = port;
+            }
+
+            return sharedPort;
+        }
+        finally
+        {
+            sharing.Release();
+        }
     }
 
     /// <summary>Disposes it with the platform.</summary>
@@ -92,6 +116,7 @@ public sealed class Platform : IAsyncLifetime
 
     public async ValueTask DisposeAsync()
     {
+        sharing.Dispose();
         Gateway?.Dispose();
         foreach (IDisposable thing in started)
         {

@@ -228,10 +228,8 @@ public sealed class BadCatalogTests(Platform platform) : IClassFixture<Platform>
     // Runs a mistake beside a neighbour under load, which must not notice.
     private async Task Beside(Func<int, string, Task> mistake)
     {
-        int neighbour = Ports.Production();
+        int neighbour = await platform.Shared();
         string service = $"bad-{Guid.NewGuid().ToString("N")[..8]}";
-        await platform.Serve($"{service}-neighbour", "fine", "production", $"internal-listen-http-{neighbour}");
-        await Platform.Serves(neighbour, "fine");
         LoadClient load = new LoadClient().Http(neighbour, keepAlive: 1, fresh: 1);
         LoadReport report;
         try

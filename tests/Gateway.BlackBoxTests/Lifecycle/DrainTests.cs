@@ -74,6 +74,12 @@ public sealed class DrainTests
             Assert.Equal("b"u8.ToArray(), await WebSocketTests.Receive(socket, deadline.Token));
         }
 
+        // At the deadline both are told, not cut: 1001 (going away) here, the end of the stream there.
+        WebSocketReceiveResult told = await socket.ReceiveAsync(new byte[100], deadline.Token);
+        Assert.Equal((WebSocketMessageType.Close, WebSocketCloseStatus.EndpointUnavailable), (told.MessageType, told.CloseStatus));
+        await socket.CloseOutputAsync(WebSocketCloseStatus.EndpointUnavailable, null, deadline.Token);
+        Assert.Empty(await relay.ReadAll(deadline.Token));
+
         Assert.Equal(0, await scenario.Gateway.WaitForExit(10));
         Assert.True(Stopwatch.GetElapsedTime(start) > TimeSpan.FromSeconds(3.5), "ended before drain.timeout although both were in use");
     }

@@ -184,6 +184,11 @@ public sealed class ConfigurationCheckTests : IDisposable
     }
 
     [Fact]
+    public void No_environment_at_all_is_an_error_where_it_is_written() => Assert.Equal(
+        $"{_folder}/g.yaml:2:1: error: defaultEnvironment: 'production' is not in environments; environments is empty",
+        Check("engine: loops\nenvironments: {}\n").Lines[0]);
+
+    [Fact]
     public void A_port_of_gateways_own_is_a_conflict()
     {
         Instance instance = new()

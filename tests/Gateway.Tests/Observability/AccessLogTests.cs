@@ -69,7 +69,81 @@ public sealed class AccessLogTests
         await log.DisposeAsync();
     }
 
+    [Fact]
+    public async Task A_log_that_cannot_be_opened_says_why_until_it_can()
+    {
+        using GatewayMetrics metrics = new();
+        AccessLog log = AccessLog.Json(metrics, () => throw new IOException("no such directory"));
+        await UntilAsync(() => log.Failure is not null);
+        Assert.Equal("no such directory", log.Failure);
+
+        KeptStream good = new();
+        log.Reopen(() => good);
+        log.Write(new AccessRecord { Protocol = "TCP" });
+        await log.DisposeAsync();
+        Assert.Null(log.Failure);
+        Assert.NotEmpty(good.ToArray());
+    }
+
+    [Fact]
+    public async Task A_reload_moves_it_elsewhere_turns_it_off_and_on()
+    {
+        using GatewayMetrics metrics = new();
+        KeptStream first = new(), second = new(), third = new();
+        AccessLog log = AccessLog.Json(metrics, () => first);
+        log.Write(new AccessRecord { Protocol = "TCP" });
+        await UntilAsync(() => first.ToArray().Length > 0);
+        int written = first.ToArray().Length;
+
+        log.Reopen(() => second);
+        log.Write(new AccessRecord { Protocol = "TCP" });
+        await UntilAsync(() => second.ToArray().Length > 0);
+        log.Reopen(null);
+        log.Write(new AccessRecord { Protocol = "TCP" });
+        log.Reopen(() => third);
+        log.Write(new AccessRecord { Protocol = "TCP" });
+        await log.DisposeAsync();
+
+        Assert.Equal([written, written, written], [first.ToArray().Length, second.ToArray().Length, third.ToArray().Length]);
+    }
+
+    [Fact]
+    public async Task A_pipe_that_nobody_reads_does_not_keep_the_process_from_ending()
+    {
+        using GatewayMetrics metrics = new();
+        using StuckStream stuck = new();
+        FakeClock clock = new();
+        AccessLog log = AccessLog.Json(metrics, () => stuck, clock);
+        log.Write(new AccessRecord { Protocol = "TCP" });
+        await stuck.Reached.Task;
+
+        Task end = log.DisposeAsync().AsTask();
+        Assert.False(end.IsCompleted);
+        clock.Advance(TimeSpan.FromSeconds(2));
+        await end.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+    }
+
+    private static async Task UntilAsync(Func<bool> condition)
+    {
+        while (!condition())
+        {
+            TestContext.Current.CancellationToken.ThrowIfCancellationRequested();
+            await Task.Yield();
+        }
+    }
+
     private sealed class KeptStream : MemoryStream
     {
+    }
+
+    private sealed class StuckStream : MemoryStream
+    {
+        public TaskCompletionSource Reached { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            Reached.TrySetResult();
+            await Task.Delay(Timeout.Infinite, cancellationToken);
+        }
     }
 }

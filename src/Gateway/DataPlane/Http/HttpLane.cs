@@ -121,6 +121,12 @@ internal sealed class HttpLane : IAsyncDisposable
     /// <summary>Closes connections that have served a request and were idle for <paramref name="idle"/>, oldest first.</summary>
     public int CloseIdle(TimeSpan idle) => _connections.CloseIdle(idle);
 
+    /// <summary>Tunnels under way: WebSockets and extended CONNECTs.</summary>
+    public int Tunnels => _connections.Tunnels;
+
+    /// <summary>Tells every WebSocket that the gateway goes away (close frame 1001); returns how many tunnels there are.</summary>
+    public int SayGoodbye() => _connections.SayGoodbye();
+
     /// <summary>
     /// Ends everything now; returns what was closed by state (<c>request</c>, <c>tunnel</c>, <c>idle</c>, <c>new</c>).
     /// </summary>

@@ -155,6 +155,40 @@ internal sealed class Relay(ListenerState listener, Socket client, TimeProvider 
     /// <summary>Ends it now by a reset on both sides, so that nobody takes what arrived for the whole.</summary>
     public void Abort() => Kill(RelayEnd.Aborted);
 
+    /// <summary>Ends it in order: both sides see the end of the stream after the last byte they were sent, and no reset.</summary>
+    public void SayGoodbye()
+    {
+        Socket? destination;
+        lock (_lock)
+        {
+            if (_end == RelayEnd.None)
+            {
+                _end = RelayEnd.Aborted;
+            }
+
+            _connecting?.Cancel();
+            destination = _destination;
+        }
+
+        Shut(client);
+        if (destination is not null)
+        {
+            Shut(destination);
+        }
+    }
+
+    private static void Shut(Socket socket)
+    {
+        try
+        {
+            socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Gone already.
+        }
+    }
+
     private async Task PumpAsync(Socket from, Socket to, Direction direction, RelayEnd onFin)
     {
         int size = SmallBufferBytes;

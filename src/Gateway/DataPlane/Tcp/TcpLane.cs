@@ -78,6 +78,19 @@ internal sealed class TcpLane : IAsyncDisposable
         _ = ServeAsync(relay);
     }
 
+    /// <summary>Tells both sides of every relay that it ends (FIN, not a reset); returns how many there are.</summary>
+    public int SayGoodbye()
+    {
+        int told = 0;
+        foreach (Relay relay in _relays.Keys)
+        {
+            relay.SayGoodbye();
+            told++;
+        }
+
+        return told;
+    }
+
     /// <summary>Ends every relay now; returns how many.</summary>
     public int AbortAll()
     {

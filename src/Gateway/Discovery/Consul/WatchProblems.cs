@@ -30,12 +30,13 @@ internal sealed class WatchProblems(string source, ILogger log)
     /// <summary>A request failed.</summary>
     public void Failed(string place, string? service, ConsulFailure failure)
     {
-        (string code, string? allowed) = failure.Kind switch
+        (string code, string? allowed, string advice) = failure.Kind switch
         {
-            ConsulFailureKind.Forbidden => (Forbidden, "a token with service_prefix \"\" read and node_prefix \"\" read"),
-            ConsulFailureKind.BadAnswer => ("consul-bad-answer", "Consul's answer to this question"),
-            ConsulFailureKind.TooMany or ConsulFailureKind.Status => ("consul-error", "status 200"),
-            _ => (Unreachable, (string?)null),
+            ConsulFailureKind.Forbidden =>
+                (Forbidden, "a token with service_prefix \"\" read and node_prefix \"\" read", "; put one into catalog.consul.tokenFile"),
+            ConsulFailureKind.BadAnswer => ("consul-bad-answer", "Consul's answer to this question", "; see what answers there"),
+            ConsulFailureKind.TooMany or ConsulFailureKind.Status => ("consul-error", "status 200", ""),
+            _ => (Unreachable, (string?)null, "; start Consul there, or correct catalog.consul.address"),
         };
         Set(place, new Problem
         {
@@ -44,7 +45,7 @@ internal sealed class WatchProblems(string source, ILogger log)
             Place = place,
             Value = failure.Seen,
             Allowed = allowed,
-            Now = "the last good catalog stays; asked again with growing pauses of up to 10 s",
+            Now = $"what is known of the catalog stays; asked again with growing pauses of up to 10 s{advice}",
         });
     }
 

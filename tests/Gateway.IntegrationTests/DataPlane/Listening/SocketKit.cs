@@ -183,7 +183,9 @@ internal static class SocketKit
     /// <summary>A second descriptor of the same open socket, as a successor would have.</summary>
     public static SafeSocketHandle Duplicate(SafeSocketHandle handle)
     {
-        int fd = Dup((int)handle.DangerousGetHandle());
+        // dup(2) would leave it open in whatever another test starts meanwhile, and the port bound for ever.
+        const int DupFdCloExec = 1030;
+        int fd = Fcntl((int)handle.DangerousGetHandle(), DupFdCloExec, 0);
         Assert.True(fd >= 0);
         return new SafeSocketHandle(fd, ownsHandle: true);
     }
@@ -203,8 +205,8 @@ internal static class SocketKit
         return BitConverter.ToInt32(value);
     }
 
-    [DllImport("libc", EntryPoint = "dup")]
-    private static extern int Dup(int fd);
+    [DllImport("libc", EntryPoint = "fcntl")]
+    private static extern int Fcntl(int fd, int command, int argument);
 
     private static bool FindIPv6()
     {

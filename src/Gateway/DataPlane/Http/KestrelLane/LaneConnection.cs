@@ -38,6 +38,9 @@ internal sealed class LaneConnection(ConnectionContext context, ListenerState li
     /// <summary>Upgraded connections and extended CONNECTs under way.</summary>
     public int Tunnels => Volatile.Read(ref _tunnels);
 
+    /// <summary>The WebSocket it has become (HTTP/1.1), or null.</summary>
+    public PoliteTunnel? Tunnel { get; set; }
+
     /// <summary>Requests answered.</summary>
     public long Served => Volatile.Read(ref _served);
 
@@ -155,6 +158,22 @@ internal sealed class ConnectionTracker(TimeProvider clock)
 
         return closed;
     }
+
+    /// <summary>Tells every WebSocket that the gateway goes away; returns how many tunnels there are.</summary>
+    public int SayGoodbye()
+    {
+        int tunnels = 0;
+        foreach ((LaneConnection connection, _) in _all)
+        {
+            tunnels += connection.Tunnels;
+            connection.Tunnel?.SayGoodbye();
+        }
+
+        return tunnels;
+    }
+
+    /// <summary>Tunnels under way.</summary>
+    public int Tunnels => _all.Sum(c => c.Key.Tunnels);
 
     /// <summary>
     /// Once a second: gives up on connections that never sent a byte, lets go idle ones of ports that are closed. One timer for

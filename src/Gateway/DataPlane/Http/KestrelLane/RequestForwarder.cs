@@ -49,12 +49,10 @@ internal sealed class RequestForwarder(
             return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("CONNECT is for forward proxies; this is none."));
         }
 
-        // RFC 9112 §6.1: a message with both framings may be an attempt at smuggling. Kestrel would go on with the chunks and keep
-        // the length under another name; whoever stands in front of us may have believed the length.
-        if (request.Headers.TransferEncoding.Count > 0 && request.Headers.ContainsKey("X-Content-Length"))
+        if (FramingProblem(request.Headers) is { } framing)
         {
             context.Response.Headers.Connection = "close";
-            return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("Content-Length and Transfer-Encoding exclude each other."));
+            return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying(framing));
         }
 
         if (!RequestTarget.TryPathAndQuery(exchange.RawTarget, out string pathAndQuery))
@@ -177,6 +175,11 @@ internal sealed class RequestForwarder(
         {
             exchange.HeadTimer?.Dispose();
             exchange.HeadTimer = new CancellationTokenSource(exchange.Cluster.Timeouts.Response, clock);
+        }
+
+        if (exchange.WantsTunnel && context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true } upgrade and not PoliteTunnel)
+        {
+            context.Features.Set<IHttpUpgradeFeature>(new PoliteTunnel(upgrade, exchange.Connection));
         }
 
         destination.Begin();
@@ -311,6 +314,26 @@ internal sealed class RequestForwarder(
         }
 
         return null;
+    }
+
+    /// <summary>What is ambiguous about how the body is framed, or null.</summary>
+    private static string? FramingProblem(IHeaderDictionary headers)
+    {
+        if (headers.TransferEncoding.Count == 0)
+        {
+            return null;
+        }
+
+        // RFC 9112 §6.1: only chunked ends here and is written anew; passing another coding's bytes without its name would spoil
+        // the body, and chunked twice has no meaning.
+        if (headers.TransferEncoding is not [{ } coding] || !coding.Trim().Equals("chunked", StringComparison.OrdinalIgnoreCase))
+        {
+            return "The one transfer coding allowed is chunked.";
+        }
+
+        // Both framings in one message may be an attempt at smuggling. Kestrel would go on with the chunks and keep the length under
+        // another name; whoever stands in front of us may have believed the length.
+        return headers.ContainsKey("X-Content-Length") ? "Content-Length and Transfer-Encoding exclude each other." : null;
     }
 
     private static bool WantsTunnel(HttpContext context) =>
