@@ -109,7 +109,7 @@ internal static class ClientCommands
     {
         (HttpStatusCode status, string body) = await client.PostAsync(path, cancel);
         CommandResult result = JsonSerializer.Deserialize(body, AdminJson.Default.CommandResult) ?? new CommandResult(false, body);
-        await (status == HttpStatusCode.OK ? Console.Out : Console.Error).WriteLineAsync(result.Message);
+        await (status == HttpStatusCode.OK ? Console.Out : Console.Error).WriteLineAsync(string.Join('\n', result.Message.Split('\n').Select(Printable.Of)));
         return status == HttpStatusCode.OK ? ExitCode.Done : ExitCode.Failed;
     }
 

@@ -25,7 +25,7 @@ public sealed class ArgumentTests
             Assert.DoesNotContain("takeover", one.All, StringComparison.Ordinal);
         }
 
-        foreach (string command in (string[])["plan", "events", "sessions", "top", "doctor", "explain", "drain", "ready", "maint", "accept", "upgrade", "import"])
+        foreach (string command in (string[])["plan", "events", "sessions", "top", "doctor", "explain", "drain", "ready", "maint", "upgrade", "import"])
         {
             Assert.DoesNotContain($"  {command} ", all.Out, StringComparison.Ordinal);
             CommandResult one = await GatewayProcess.Run([command]);
