@@ -1,0 +1,67 @@
+using Gateway.DataPlane.Balancing;
+using Gateway.DataPlane.Loops;
+
+namespace Gateway.DataPlane.Http.FastLane;
+
+/// <summary>One loop's share of the lane: its parsers, its connections to clients and instances. Touched by its loop only.</summary>
+internal sealed class FastLoop(FastLane lane, EventLoop loop)
+{
+    private const int ExchangesKept = 256;
+
+    private readonly Dictionary<DestinationState, InstancePool> _pools = [];
+    private readonly Stack<FastExchange> _exchanges = [];
+
+    /// <summary>The lane.</summary>
+    public FastLane Lane => lane;
+
+    /// <summary>The loop.</summary>
+    public EventLoop Loop => loop;
+
+    /// <summary>Parses heads of requests; holds the last one only.</summary>
+    public RequestHead Request { get; } = new();
+
+    /// <summary>Parses heads of responses; holds the last one only.</summary>
+    public ResponseHead Response { get; } = new();
+
+    /// <summary>Client connections that live here, by the order in which they came.</summary>
+    public HashSet<ClientConnection> Clients { get; } = [];
+
+    /// <summary>The pool of an instance.</summary>
+    public InstancePool PoolOf(DestinationState destination)
+    {
+        if (!_pools.TryGetValue(destination, out InstancePool? pool))
+        {
+            _pools.Add(destination, pool = new InstancePool(this, destination));
+        }
+
+        return pool;
+    }
+
+    /// <summary>Closes the idle connections of instances that are gone, and forgets them.</summary>
+    public void Prune()
+    {
+        foreach ((DestinationState destination, InstancePool pool) in _pools)
+        {
+            if (destination.IsRetired)
+            {
+                pool.Close();
+                _pools.Remove(destination);
+            }
+        }
+    }
+
+    /// <summary>Connections to instances that wait for work.</summary>
+    public int IdleInstances => _pools.Values.Sum(pool => pool.Idle);
+
+    /// <summary>An exchange that nobody uses.</summary>
+    public FastExchange Rent() => _exchanges.TryPop(out FastExchange? exchange) ? exchange : new FastExchange(this);
+
+    /// <summary>Takes an exchange back.</summary>
+    public void Return(FastExchange exchange)
+    {
+        if (_exchanges.Count < ExchangesKept)
+        {
+            _exchanges.Push(exchange);
+        }
+    }
+}
