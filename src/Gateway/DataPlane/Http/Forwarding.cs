@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Numerics;
 
 namespace Gateway.DataPlane.Http;
 
@@ -34,12 +35,16 @@ internal static class Forwarding
     /// Whether a header speaks about the way a request came: Forwarded, X-Real-IP and every X-Forwarded-*. An underscore counts
     /// as a hyphen: CGI, WSGI and their like read X_Forwarded_For and X-Forwarded-For as one.
     /// </summary>
-    public static bool Concerns(ReadOnlySpan<char> name) => name.Length switch
+    public static bool Concerns<TChar>(ReadOnlySpan<TChar> name)
+        where TChar : unmanaged, IBinaryInteger<TChar> => name.Length switch
     {
-        9 => Begins(name, Forwarded) || Begins(name, RealIp),
-        > 12 => Begins(name, "X-Forwarded-"),
+        9 => Begins(name, "forwarded"u8) || Begins(name, "x-real-ip"u8),
+        > 12 => Begins(name, "x-forwarded-"u8),
         _ => false,
     };
+
+    /// <summary>As <see cref="Concerns{TChar}"/>, on characters.</summary>
+    public static bool Concerns(ReadOnlySpan<char> name) => Concerns<char>(name);
 
     /// <summary>
     /// What a request is sent on with, in order. A peer that is not trusted gets all of it anew; behind a trusted one the lists
@@ -93,12 +98,14 @@ internal static class Forwarding
     private static string Quoted(string text) =>
         $"\"{text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal)}\"";
 
-    private static bool Begins(ReadOnlySpan<char> name, ReadOnlySpan<char> with)
+    private static bool Begins<TChar>(ReadOnlySpan<TChar> name, ReadOnlySpan<byte> with)
+        where TChar : unmanaged, IBinaryInteger<TChar>
     {
         for (int i = 0; i < with.Length; i++)
         {
-            char c = name[i] == '_' ? '-' : char.ToLowerInvariant(name[i]);
-            if (c != char.ToLowerInvariant(with[i]))
+            int c = int.CreateTruncating(name[i]);
+            c = c == '_' ? '-' : c is >= 'A' and <= 'Z' ? c | 0x20 : c;
+            if (c != with[i])
             {
                 return false;
             }

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Numerics;
 
 namespace Gateway.DataPlane.Http;
 
@@ -18,18 +19,19 @@ internal static class HeaderRules
     /// Whether a header concerns this hop only. RFC 9110 §7.6.1 with the names that RFC 2616 had in addition; HTTP2-Settings is
     /// RFC 7540's. Te is listed too: it goes on as <c>trailers</c> where the next hop is HTTP/2.
     /// </summary>
-    public static bool EndsHere(ReadOnlySpan<char> name) => name.Length switch
-    {
-        2 => Is(name, "TE"),
-        7 => Is(name, "Upgrade"),
-        10 => Is(name, "Connection") || Is(name, "Keep-Alive"),
-        14 => Is(name, "HTTP2-Settings"),
-        16 => Is(name, "Proxy-Connection"),
-        17 => Is(name, "Transfer-Encoding"),
-        18 => Is(name, "Proxy-Authenticate"),
-        19 => Is(name, "Proxy-Authorization"),
-        _ => false,
-    };
+    public static bool EndsHere(KnownHeader header) => header is >= KnownHeader.Connection and <= KnownHeader.Http2Settings;
+
+    /// <summary>As <see cref="EndsHere(KnownHeader)"/>, by name.</summary>
+    public static bool EndsHere(ReadOnlySpan<char> name) => EndsHere(KnownHeaders.Of(name));
+
+    /// <summary>As <see cref="EndsHere(KnownHeader)"/>, by name.</summary>
+    public static bool EndsHere(ReadOnlySpan<byte> name) => EndsHere(KnownHeaders.Of(name));
+
+    /// <summary>
+    /// Whether a field may stand behind a body. RFC 9110 §6.5.1: not one that frames or routes the message, says who asks, or
+    /// changes how the head or the body is read, because whoever merges trailers into the head would act on it too late or twice.
+    /// </summary>
+    public static bool MayTrail(KnownHeader header) => header is KnownHeader.Other or KnownHeader.Accept;
 
     /// <summary>
     /// Whether <paramref name="connection"/> (one value of Connection) names the header. RFC 9110 §7.6.1: fields named in
@@ -37,16 +39,21 @@ internal static class HeaderRules
     /// the message: a client that names X-Forwarded-For would strip what the service trusts, one that names Content-Length
     /// would change where the body ends.
     /// </summary>
-    public static bool IsNamedBy(ReadOnlySpan<char> connection, ReadOnlySpan<char> name)
-    {
-        if (connection.Length < name.Length || IsOwned(name))
-        {
-            return false;
-        }
+    public static bool IsNamedBy(ReadOnlySpan<char> connection, ReadOnlySpan<char> name) =>
+        connection.Length >= name.Length && !IsOwned(KnownHeaders.Of(name)) && Lists(connection, name);
 
-        foreach (Range part in connection.Split(','))
+    /// <summary>As <see cref="IsNamedBy(ReadOnlySpan{char}, ReadOnlySpan{char})"/>, on bytes of a head whose names are
+    /// known.</summary>
+    public static bool IsNamedBy(ReadOnlySpan<byte> connection, ReadOnlySpan<byte> name, KnownHeader known) =>
+        connection.Length >= name.Length && !IsOwned(known) && Lists(connection, name);
+
+    /// <summary>Whether a comma-separated list holds a word, compared without case.</summary>
+    public static bool Lists<TChar>(ReadOnlySpan<TChar> list, ReadOnlySpan<TChar> word)
+        where TChar : unmanaged, IBinaryInteger<TChar>
+    {
+        foreach (Range part in list.Split(TChar.CreateTruncating(',')))
         {
-            if (connection[part].Trim(" \t").Equals(name, StringComparison.OrdinalIgnoreCase))
+            if (KnownHeaders.Same(KnownHeaders.Trim(list[part]), word))
             {
                 return true;
             }
@@ -61,19 +68,23 @@ internal static class HeaderRules
 
     /// <summary>How often our id stands in a value of CDN-Loop: ids apart by commas, each with parameters after a
     /// semicolon.</summary>
-    public static int CountOwnId(ReadOnlySpan<char> cdnLoop, ReadOnlySpan<char> ownId)
+    public static int CountOwnId<TChar>(ReadOnlySpan<TChar> cdnLoop, ReadOnlySpan<TChar> ownId)
+        where TChar : unmanaged, IBinaryInteger<TChar>
     {
         int count = 0;
-        foreach (Range part in cdnLoop.Split(','))
+        foreach (Range part in cdnLoop.Split(TChar.CreateTruncating(',')))
         {
-            ReadOnlySpan<char> id = cdnLoop[part];
-            int parameters = id.IndexOf(';');
-            id = (parameters < 0 ? id : id[..parameters]).Trim(" \t");
-            count += id.Equals(ownId, StringComparison.OrdinalIgnoreCase) ? 1 : 0;
+            ReadOnlySpan<TChar> id = cdnLoop[part];
+            int parameters = id.IndexOf(TChar.CreateTruncating(';'));
+            id = KnownHeaders.Trim(parameters < 0 ? id : id[..parameters]);
+            count += KnownHeaders.Same(id, ownId) ? 1 : 0;
         }
 
         return count;
     }
+
+    /// <summary>As <see cref="CountOwnId{TChar}"/>, on characters.</summary>
+    public static int CountOwnId(ReadOnlySpan<char> cdnLoop, ReadOnlySpan<char> ownId) => CountOwnId<char>(cdnLoop, ownId);
 
     /// <summary>Our id this often means a loop. Once is no loop: an edge and an internal port of one gateway in a row.</summary>
     public const int OwnIdMax = 2;
@@ -86,10 +97,7 @@ internal static class HeaderRules
         _ => null,
     };
 
-    private static bool IsOwned(ReadOnlySpan<char> name) =>
-        Is(name, "Host") || Is(name, "Content-Length") || Is(name, CdnLoop) || Is(name, "Forwarded") || Is(name, "X-Real-IP")
-        || name.StartsWith("X-Forwarded-", StringComparison.OrdinalIgnoreCase)
-        || name.StartsWith("X-Gateway-", StringComparison.OrdinalIgnoreCase) || Is(name, "X-Request-Id");
+    private static bool IsOwned(KnownHeader header) => header is >= KnownHeader.Host and <= KnownHeader.Gateway;
 
     private static bool Is(ReadOnlySpan<char> name, ReadOnlySpan<char> other) =>
         name.Equals(other, StringComparison.OrdinalIgnoreCase);
