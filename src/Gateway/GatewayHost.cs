@@ -52,7 +52,7 @@ public sealed class GatewayHost : IAsyncDisposable
         _log = logs.CreateLogger("Gateway");
         _clock = clock ?? TimeProvider.System;
         _process = new ProcessStatus(_clock);
-        _exporter = new MetricsExporter();
+        _exporter = new MetricsExporter(_metrics);
     }
 
     /// <summary>Loads the configuration again for <see cref="ReloadAsync"/>; null: there is nothing to reload.</summary>

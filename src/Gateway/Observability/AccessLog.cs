@@ -38,6 +38,9 @@ internal sealed class AccessLog : IAsyncDisposable
     /// <summary>Why lines can't be written at the moment, in words, or null.</summary>
     public string? Failure => _failure;
 
+    /// <summary>Whether records are written, so that nobody needs to make one otherwise.</summary>
+    public bool IsOn => _open is not null;
+
     /// <summary>A log that takes nothing.</summary>
     public static AccessLog Off(GatewayMetrics metrics) => new(metrics, null, null);
 

@@ -13,8 +13,10 @@ public sealed class GatewayMetrics : IDisposable
     /// <summary>Name of the meter, for OpenTelemetry and <see cref="MeterListener"/>s of an embedding program.</summary>
     public const string MeterName = "Gateway";
 
+    /// <summary>Name of the histogram that our exporter reads from <see cref="Requests"/>.</summary>
+    internal const string DurationName = "gateway_request_duration_seconds";
+
     private readonly Meter _meter = new(MeterName);
-    private readonly Counter<long> _requests;
     private readonly Histogram<double> _duration;
     private readonly Counter<long> _connectionsTotal;
     private readonly Counter<long> _bytes;
@@ -29,8 +31,8 @@ public sealed class GatewayMetrics : IDisposable
     /// <summary>Creates the instruments.</summary>
     public GatewayMetrics()
     {
-        _requests = _meter.CreateCounter<long>("gateway_requests_total", null, "HTTP requests ended, by status sent (0: the client left first).");
-        _duration = _meter.CreateHistogram<double>("gateway_request_duration_seconds", "s", "From the request head to the last byte of the response.");
+        _meter.CreateObservableCounter("gateway_requests_total", Requests.ByCode, null, "HTTP requests ended, by status sent (0: the client left first).");
+        _duration = _meter.CreateHistogram<double>(DurationName, "s", "From the request head to the last byte of the response.");
         _connectionsTotal = _meter.CreateCounter<long>("gateway_connections_accepted_total", null, "Client connections accepted.");
         _bytes = _meter.CreateCounter<long>("gateway_relayed_bytes_total", "By", "Bytes relayed by TCP listeners.");
         _retries = _meter.CreateCounter<long>("gateway_destination_retries_total", null, "Attempts that failed and went to another destination.");
@@ -71,19 +73,30 @@ public sealed class GatewayMetrics : IDisposable
         }
     }
 
+    /// <summary>Every request counted.</summary>
+    internal RequestCounts Requests { get; } = new();
+
     /// <summary>A request ended; <paramref name="code"/> is the status sent, 0 where the client left before one.</summary>
     public void RequestEnded(string listener, string service, string environment, int code, TimeSpan duration)
     {
-        TagList tags = new()
+        RequestLabels labels = new(listener, service, environment);
+        Requests.Add(labels, code, duration.TotalSeconds);
+        RecordDuration(labels, duration.TotalSeconds);
+    }
+
+    /// <summary>Whether the meter is this one's.</summary>
+    internal bool Owns(Meter meter) => ReferenceEquals(meter, _meter);
+
+    /// <summary>Whether anybody but our exporter, which reads sums, wants each duration.</summary>
+    internal bool WantsDurations => _duration.Enabled;
+
+    /// <summary>Tells a duration to whoever wants each.</summary>
+    internal void RecordDuration(in RequestLabels labels, double seconds)
+    {
+        if (_duration.Enabled)
         {
-            { "listener", listener },
-            { "service", service },
-            { "environment", environment },
-            { "code", StatusText.Of(code) },
-        };
-        _requests.Add(1, tags);
-        tags = new() { { "listener", listener }, { "service", service }, { "environment", environment } };
-        _duration.Record(duration.TotalSeconds, tags);
+            _duration.Record(seconds, labels.Tags());
+        }
     }
 
     /// <summary>A connection was accepted.</summary>

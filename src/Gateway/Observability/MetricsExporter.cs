@@ -12,8 +12,7 @@ namespace Gateway.Observability;
 /// </summary>
 internal sealed class MetricsExporter : IDisposable
 {
-    /// <summary>Upper bounds of every histogram, in seconds: Prometheus' defaults with two finer steps for a local hop.</summary>
-    private static readonly double[] s_bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+    private static readonly double[] s_bounds = RequestCell.Bounds;
 
     // States that the runtime calls counters or ends in "count", which Prometheus keeps for histograms.
     private static readonly Dictionary<string, string> s_runtimeGauges = new(StringComparer.Ordinal)
@@ -29,12 +28,20 @@ internal sealed class MetricsExporter : IDisposable
     private readonly ConcurrentDictionary<string, Family> _families = new(StringComparer.Ordinal);
     private readonly Lock _scrape = new();
 
-    /// <summary>Starts listening to the meters <c>Gateway</c> and <c>System.Runtime</c>.</summary>
-    public MetricsExporter()
+    private readonly RequestCounts _requests;
+
+    /// <summary>Starts listening to the meter of <paramref name="metrics"/> and to <c>System.Runtime</c>.</summary>
+    public MetricsExporter(GatewayMetrics metrics)
     {
+        _requests = metrics.Requests;
         _listener.InstrumentPublished = (instrument, listener) =>
         {
-            if (instrument.Meter.Name is GatewayMetrics.MeterName or "System.Runtime")
+            if (metrics.Owns(instrument.Meter) && instrument.Name == GatewayMetrics.DurationName)
+            {
+                // Read as sums at scrape time: nobody pays for each of them.
+                _families.GetOrAdd(instrument.Name, name => new Family(name, instrument));
+            }
+            else if (metrics.Owns(instrument.Meter) || instrument.Meter.Name == "System.Runtime")
             {
                 listener.EnableMeasurementEvents(instrument, _families.GetOrAdd(ExportedName(instrument), name => new Family(name, instrument)));
             }
@@ -57,6 +64,14 @@ internal sealed class MetricsExporter : IDisposable
             }
 
             _listener.RecordObservableInstruments();
+            if (_families.TryGetValue(GatewayMetrics.DurationName, out Family? durations))
+            {
+                foreach (RequestSums sums in _requests.Read())
+                {
+                    durations.Set(sums.Labels.Tags(), sums.Buckets, sums.Seconds);
+                }
+            }
+
             StringBuilder text = new(16 * 1024);
             foreach (Family family in _families.Values.OrderBy(f => f.Name, StringComparer.Ordinal))
             {
@@ -113,6 +128,13 @@ internal sealed class MetricsExporter : IDisposable
             series.Record(value, _sum);
         }
 
+        public void Set(ReadOnlySpan<KeyValuePair<string, object?>> tags, long[] buckets, double sum)
+        {
+            LabelSet labels = new(tags);
+            Series series = _series.TryGetValue(labels, out Series? found) ? found : _series.GetOrAdd(labels.Own(), static _ => new Series(true));
+            series.Set(buckets, sum);
+        }
+
         public void ForgetObserved()
         {
             if (instrument.IsObservable)
@@ -144,7 +166,6 @@ internal sealed class MetricsExporter : IDisposable
     {
         private readonly long[]? _buckets = histogram ? new long[s_bounds.Length + 1] : null;
         private double _value;
-        private long _count;
 
         public void Record(double value, bool sum)
         {
@@ -158,7 +179,6 @@ internal sealed class MetricsExporter : IDisposable
             {
                 int at = Array.BinarySearch(s_bounds, value);
                 Interlocked.Increment(ref _buckets[at >= 0 ? at : ~at]);
-                Interlocked.Increment(ref _count);
             }
 
             double seen;
@@ -167,6 +187,12 @@ internal sealed class MetricsExporter : IDisposable
                 seen = Volatile.Read(ref _value);
             }
             while (Interlocked.CompareExchange(ref _value, seen + value, seen) != seen);
+        }
+
+        public void Set(long[] buckets, double sum)
+        {
+            buckets.CopyTo(_buckets.AsSpan());
+            Volatile.Write(ref _value, sum);
         }
 
         public void Render(StringBuilder text, string name, string labels)

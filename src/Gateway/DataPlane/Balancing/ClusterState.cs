@@ -167,6 +167,7 @@ internal sealed class ClusterState
             {
                 _draining = _draining.Remove(drained);
                 drained.Plan = wanted;
+                drained.IsRetired = false;
                 drained.Health.Changed = Republish;
                 _prober?.Track(drained.Health, Target(wanted, plan));
                 return drained;
@@ -188,6 +189,7 @@ internal sealed class ClusterState
     {
         foreach (DestinationState destination in removed)
         {
+            destination.IsRetired = true;
             destination.Health.Changed = null;
             _prober?.Untrack(destination.Health);
         }

@@ -16,6 +16,7 @@ internal sealed class DestinationState(DestinationPlan plan, DestinationHealth h
 
     // Written by the cluster during an apply, read by every request.
     private volatile DestinationPlan _plan = plan;
+    private volatile bool _retired;
 
     // Written by every request that begins or ends here. Two counters that only grow give requests and work in flight for one
     // atomic instruction at each end.
@@ -30,6 +31,15 @@ internal sealed class DestinationState(DestinationPlan plan, DestinationHealth h
     {
         get => _plan;
         internal set => _plan = value;
+    }
+
+    /// <summary>
+    /// No plan names it any more: connections that wait for its next request may go. Written by its cluster.
+    /// </summary>
+    public bool IsRetired
+    {
+        get => _retired;
+        internal set => _retired = value;
     }
 
     /// <summary>What probes and traffic found out.</summary>

@@ -22,7 +22,12 @@ internal static class RetryRule
     /// <param name="budget">Retries that the cluster affords.</param>
     /// <param name="charged">Whether this request holds a retry from the budget already.</param>
     public static bool MayRetry(
-        AttemptFailure failure, int attempts, string method, bool hasBody, RetryBudget budget, ref bool charged)
+        AttemptFailure failure, int attempts, string method, bool hasBody, RetryBudget budget, ref bool charged) =>
+        MayRetry(failure, attempts, IsIdempotent(method), hasBody, budget, ref charged);
+
+    /// <summary>As above, for whoever knows whether repeating is harmless.</summary>
+    public static bool MayRetry(
+        AttemptFailure failure, int attempts, bool idempotent, bool hasBody, RetryBudget budget, ref bool charged)
     {
         if (attempts >= AttemptsMax)
         {
@@ -35,13 +40,18 @@ internal static class RetryRule
         }
 
         // A request that timed out has spent the client's patience; one that got garbage would get it again.
-        if (failure.Reason != Reason.InstanceReset || hasBody || !IsIdempotent(method))
+        if (failure.Reason != Reason.InstanceReset || hasBody || !idempotent)
         {
             return false;
         }
 
         return charged || (charged = budget.TryTake());
     }
+
+    /// <summary>RFC 9110 §9.2.2: repeating it has the effect of sending it once.</summary>
+    public static bool IsIdempotent(FastLane.MethodKind method) =>
+        method is FastLane.MethodKind.Get or FastLane.MethodKind.Head or FastLane.MethodKind.Options or FastLane.MethodKind.Trace
+            or FastLane.MethodKind.Put or FastLane.MethodKind.Delete;
 
     /// <summary>RFC 9110 §9.2.2: repeating it has the effect of sending it once.</summary>
     public static bool IsIdempotent(string method) => method is "GET" or "HEAD" or "OPTIONS" or "TRACE" or "PUT" or "DELETE";

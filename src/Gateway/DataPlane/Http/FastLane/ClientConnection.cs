@@ -97,6 +97,7 @@ internal sealed class ClientConnection : LoopSocket
             return false;
         }
 
+        _on.Lane.Count(1);
         _on.Clients.Add(this);
         SetTimer(FastLane.KeepAliveMs);
         return true;
@@ -152,7 +153,7 @@ internal sealed class ClientConnection : LoopSocket
             Close();
         }
 
-        _on.Clients.Remove(this);
+        Forget();
         exchange?.ClientEnded();
         _listener.ConnectionClosed();
     }
@@ -345,7 +346,7 @@ internal sealed class ClientConnection : LoopSocket
     {
         byte[] read = bytes.ToArray();
         Inbox.Clear(Loop.Buffers);
-        _on.Clients.Remove(this);
+        Forget();
         _ended = true;
         int fd = Detach();
         _on.Lane.HandOver(_listener, fd, read, isHttp2);
@@ -400,6 +401,14 @@ internal sealed class ClientConnection : LoopSocket
 
                 return;
             }
+        }
+    }
+
+    private void Forget()
+    {
+        if (_on.Clients.Remove(this))
+        {
+            _on.Lane.Count(-1);
         }
     }
 

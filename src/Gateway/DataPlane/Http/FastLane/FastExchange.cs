@@ -481,7 +481,7 @@ internal sealed partial class FastExchange(FastLoop on)
     private void Record()
     {
         int status = _reason == Reason.ClientClosed && !_headSent ? 0 : _status;
-        Lane.Records.Count(_listener, _cluster, status, Loop.Timestamp - _began, Loop.Index);
+        on.CountRequest(_listener, _cluster, status, (Loop.Timestamp - _began) / (double)Lane.Time.TimestampFrequency);
         if (_text is not { } text)
         {
             return;
@@ -489,7 +489,7 @@ internal sealed partial class FastExchange(FastLoop on)
 
         DestinationPlan? destination = _last;
         TimeSpan total = Lane.Time.GetElapsedTime(_began, Loop.Timestamp);
-        Lane.Records.Write(new AccessRecord
+        Lane.Records.Log(new AccessRecord
         {
             Started = Lane.Time.GetUtcNow() - total,
             Client = _client.EndPoint,

@@ -1,5 +1,8 @@
 using Gateway.DataPlane.Balancing;
+using Gateway.DataPlane.Listening;
 using Gateway.DataPlane.Loops;
+using Gateway.Observability;
+using Gateway.Planning;
 
 namespace Gateway.DataPlane.Http.FastLane;
 
@@ -10,6 +13,11 @@ internal sealed class FastLoop(FastLane lane, EventLoop loop)
 
     private readonly Dictionary<DestinationState, InstancePool> _pools = [];
     private readonly Stack<FastExchange> _exchanges = [];
+
+    // Where requests are counted, by listener and service.
+    private readonly Dictionary<(string Listener, string Service, string Environment), RequestCell> _cells = [];
+    private RequestLabels _lastLabels;
+    private RequestCell? _lastCell;
 
     /// <summary>The lane.</summary>
     public FastLane Lane => lane;
@@ -48,6 +56,26 @@ internal sealed class FastLoop(FastLane lane, EventLoop loop)
                 _pools.Remove(destination);
             }
         }
+    }
+
+    /// <summary>Counts a request.</summary>
+    public void CountRequest(ListenerState listener, ClusterPlan? cluster, int status, double seconds)
+    {
+        RequestLabels labels = new(listener.Name, cluster?.Service ?? "", cluster?.Environment ?? "");
+
+        // The same strings nearly always, so comparing them ends with their references.
+        if (_lastCell is null || _lastLabels != labels)
+        {
+            (string, string, string) key = (labels.Listener, labels.Service, labels.Environment);
+            if (!_cells.TryGetValue(key, out RequestCell? cell))
+            {
+                _cells.Add(key, cell = lane.Records.Open(labels));
+            }
+
+            (_lastLabels, _lastCell) = (labels, cell);
+        }
+
+        lane.Records.Count(_lastCell, labels, status, seconds);
     }
 
     /// <summary>Connections to instances that wait for work.</summary>
