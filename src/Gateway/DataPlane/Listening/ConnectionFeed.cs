@@ -84,9 +84,16 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
     /// </summary>
     public void Accept(ListenerState? listener, Socket socket)
     {
-        Queued queued = new(listener, socket, listener?.Name ?? EndPoint.Name);
         listener?.ConnectionOpened();
-        _metrics?.ConnectionOpened(queued.ListenerName, EndPoint.Name);
+        _metrics?.ConnectionOpened(listener?.Name ?? EndPoint.Name, EndPoint.Name);
+        Enqueue(new Queued(listener, socket, default));
+    }
+
+    /// <summary>Takes a connection that somebody else has begun to serve and has counted; <paramref name="read"/> was read of it.</summary>
+    public void TakeOver(ListenerState listener, Socket socket, ReadOnlyMemory<byte> read) => Enqueue(new Queued(listener, socket, read));
+
+    private void Enqueue(Queued queued)
+    {
         if (!_queue.Writer.TryWrite(queued))
         {
             if (!_stopped)
@@ -119,7 +126,7 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
         queued.Listener?.ConnectionClosed();
     }
 
-    private readonly record struct Queued(ListenerState? Listener, Socket Socket, string ListenerName);
+    private readonly record struct Queued(ListenerState? Listener, Socket Socket, ReadOnlyMemory<byte> Read);
 
     private sealed class Listener(ConnectionFeed feed, SocketConnectionContextFactory transport) : IConnectionListener
     {
@@ -181,6 +188,11 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
         public Connection(ConnectionFeed feed, Queued queued, ConnectionContext inner)
         {
             (_feed, _queued, _inner) = (feed, queued, inner);
+            if (!queued.Read.IsEmpty)
+            {
+                inner.Transport = new Duplex(new PrefixedReader(inner.Transport.Input, queued.Read), inner.Transport.Output);
+            }
+
             if (queued.Listener is not null)
             {
                 inner.Features.Set<IListenerFeature>(this);
@@ -247,4 +259,6 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
             }
         }
     }
+
+    private sealed record Duplex(System.IO.Pipelines.PipeReader Input, System.IO.Pipelines.PipeWriter Output) : System.IO.Pipelines.IDuplexPipe;
 }

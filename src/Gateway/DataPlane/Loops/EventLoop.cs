@@ -114,7 +114,7 @@ internal sealed class EventLoop : IDisposable
     /// <summary>Ends after the present turn: sockets that still live here are closed.</summary>
     public void Stop() => Post(static loop => ((EventLoop)loop!)._stopping = true, this);
 
-    /// <summary>Runs something on the loop, soon; from any thread. After the end of the loop it never runs.</summary>
+    /// <summary>Runs something on the loop, soon and in order; from any thread. After the end of the loop it never runs.</summary>
     public void Post(Action<object?> run, object? state)
     {
         _posted.Enqueue(new LoopWork(run, state));
@@ -229,7 +229,7 @@ internal sealed class EventLoop : IDisposable
 
             foreach (LoopSocket? socket in _sockets.ToArray())
             {
-                socket?.Close();
+                socket?.OnLoopEnds();
             }
         }
         catch (Exception e)

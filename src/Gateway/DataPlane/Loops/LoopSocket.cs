@@ -39,8 +39,17 @@ internal abstract class LoopSocket : LoopTimer
     protected internal bool Attach() =>
         Loop.Attach(this, Readiness.Readable | Readiness.Writable | Readiness.PeerEnded | Readiness.EdgeTriggered) >= 0;
 
+    /// <summary>Begins to receive events of another kind; false: the kernel refuses. For sockets that only listen.</summary>
+    protected bool Watch(Readiness events) => Loop.Attach(this, events) >= 0;
+
+    /// <summary>Receives no events for now; the descriptor stays.</summary>
+    protected void Unwatch() => Loop.Detach(this);
+
     /// <summary>Something changed: see <see cref="CanRead"/>, <see cref="CanWrite"/>, <see cref="PeerEnded"/>, <see cref="Broken"/>.</summary>
     protected abstract void OnReady();
+
+    /// <summary>The loop ends.</summary>
+    protected internal virtual void OnLoopEnds() => Close();
 
     /// <summary>A mistake of ours was thrown out of an event: it must end now, and say so to whoever waits for it.</summary>
     protected internal virtual void OnFault() => Close();
