@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.NetworkInformation;
 using System.Net.Sockets;
@@ -60,6 +61,7 @@ internal sealed class ListenerSet : IAsyncDisposable
     // Written by accept loops and by the network watch.
     private int _starved;
     private long _starvedSaid;
+    private readonly ConcurrentDictionary<ListeningSocket, Problem> _failing = [];
     private volatile bool _networkChanged;
 
     /// <summary>Makes a set without listeners.</summary>
@@ -94,7 +96,7 @@ internal sealed class ListenerSet : IAsyncDisposable
         // The protocol is read per connection: a port may change it without closing its socket.
         _context = new AcceptContext(
             (listener, socket) => (listener.Plan.Protocol == ListenProtocol.Tcp ? tcp : http)(listener, socket),
-            Gate, time, logger, DescriptorLimit.MarkOfPlan(_descriptorLimit), Starved);
+            Gate, time, logger, DescriptorLimit.MarkOfPlan(_descriptorLimit), Starved, Failing);
         _timer = time.CreateTimer(_ => _ = RetryAsync(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         WatchNetwork();
         Publish();
@@ -106,10 +108,22 @@ internal sealed class ListenerSet : IAsyncDisposable
     /// <summary>Open ports, in the order of their keys.</summary>
     public IReadOnlyList<ListenerState> Listeners => _listeners;
 
-    /// <summary>What could not be bound, and why.</summary>
-    public EquatableArray<Problem> Problems => Volatile.Read(ref _starved) == 0
-        ? _problems.ToEquatableArray()
-        : _problems.Where(p => p.Code != PortAddress.DescriptorLimit).Append(StarvedProblem).ToEquatableArray();
+    /// <summary>What could not be bound or cannot accept, and why.</summary>
+    public EquatableArray<Problem> Problems
+    {
+        get
+        {
+            IEnumerable<Problem> problems = _problems;
+            if (!_failing.IsEmpty)
+            {
+                problems = problems.Concat(_failing.Values.OrderBy(p => p.Place, StringComparer.Ordinal));
+            }
+
+            return Volatile.Read(ref _starved) == 0
+                ? problems.ToEquatableArray()
+                : problems.Where(p => p.Code != PortAddress.DescriptorLimit).Append(StarvedProblem).ToEquatableArray();
+        }
+    }
 
     private static Problem StarvedProblem => new()
     {
@@ -404,6 +418,18 @@ internal sealed class ListenerSet : IAsyncDisposable
             {
                 _logger.LogWarning("{Problem}", StarvedProblem);
             }
+        }
+    }
+
+    private void Failing(ListeningSocket socket, Problem? problem)
+    {
+        if (problem is null)
+        {
+            _failing.TryRemove(socket, out _);
+        }
+        else
+        {
+            _failing[socket] = problem;
         }
     }
 
