@@ -10,6 +10,7 @@ using Gateway.DataPlane.Balancing;
 using Gateway.DataPlane.Health;
 using Gateway.DataPlane.Http;
 using Gateway.DataPlane.Listening;
+using Gateway.DataPlane.Loops;
 using Gateway.DataPlane.Tcp;
 using Gateway.Discovery;
 using Gateway.Discovery.Consul;
@@ -17,6 +18,7 @@ using Gateway.Discovery.EmbeddedCatalog;
 using Gateway.Discovery.FileCatalogs;
 using Gateway.Lifecycle;
 using Gateway.Observability;
+using Gateway.Planning;
 using Microsoft.Extensions.Logging;
 
 namespace Gateway;
@@ -247,11 +249,14 @@ public sealed class GatewayHost : IAsyncDisposable
         // 2. The data plane, bottom up.
         parts.Prober = new HealthProber(_clock, LogOf("Health"), _metrics);
         parts.Clusters = new ClusterTable(parts.Prober, _clock);
-        parts.Http = new HttpLane(parts.Clusters, _clock, _logs, _metrics, parts.AccessLog, CdnLoopId());
+        parts.Loops = _options.Engine == "loops" && LoopGroup.IsSupported
+            ? new LoopGroup(Environment.ProcessorCount, _clock, LogOf("Loops"))
+            : null;
+        parts.Http = new HttpLane(parts.Clusters, _clock, _logs, _metrics, parts.AccessLog, CdnLoopId(), loops: parts.Loops);
         parts.Tcp = new TcpLane(parts.Clusters, _clock, LogOf("Tcp"), _metrics, parts.AccessLog);
         parts.Listeners = new ListenerSet(
-            _options.Listening, _clock, LogOf("Listening"), parts.Http.Accept, parts.Tcp.Accept,
-            _options.MaxConnections);
+            _options.Listening, _clock, LogOf("Listening"), parts.Http.Accept, parts.Tcp.Accept, _options.MaxConnections,
+            loops: parts.Loops is null ? null : new LoopDispatch(parts.Loops, (listener, loop, fd) => AcceptOnLoop(parts, listener, loop, fd)));
         parts.Http.Configure(_options.Edge, _options.TrustedProxies);
         parts.Limit = new LiveLimit(_clock, LogOf("Limits"), _metrics, () => ApplyLimit(parts));
         await parts.Http.StartAsync(cancel);
@@ -281,6 +286,18 @@ public sealed class GatewayHost : IAsyncDisposable
         await parts.Limit.FollowAsync(_options);
         ApplyLimit(parts);
         parts.Control.Start([.. SourcesOf(_options, _ => null), .. ExtraSources]);
+    }
+
+    private static void AcceptOnLoop(Parts parts, ListenerState listener, EventLoop loop, int fd)
+    {
+        if (listener.Plan.Protocol == ListenProtocol.Tcp)
+        {
+            parts.Tcp.Accept(listener, new Socket(new SafeSocketHandle(fd, ownsHandle: true)));
+        }
+        else
+        {
+            parts.Http.AcceptOnLoop(listener, loop, fd);
+        }
     }
 
     private async Task StartEmbeddedAsync(Parts parts, EmbeddedCatalogOptions options, CancellationToken cancel)
@@ -318,7 +335,7 @@ public sealed class GatewayHost : IAsyncDisposable
     private async Task StartAdminAsync(Parts parts, CancellationToken cancel)
     {
         ILogger log = _logs.CreateLogger("Gateway.Admin");
-        string engine = _options.Engine == "kestrel" ? "kestrel" : "kestrel (the loops are not built yet)";
+        string engine = parts.Loops is not null ? "loops" : _options.Engine == "kestrel" ? "kestrel" : "kestrel (no epoll here)";
         AdminApi api = new(
             new ProcessFacts(Version, engine, _options.StateDirectory), _process, parts.Control, parts.Listeners, parts.Clusters, parts.Http,
             parts.Tcp, _exporter, _clock, new AdminCommands(ReloadAsync, RequestStop))
@@ -560,6 +577,8 @@ public sealed class GatewayHost : IAsyncDisposable
 
         public ClusterTable Clusters { get; set; } = null!;
 
+        public LoopGroup? Loops { get; set; }
+
         public HttpLane Http { get; set; } = null!;
 
         public TcpLane Tcp { get; set; } = null!;
@@ -579,7 +598,7 @@ public sealed class GatewayHost : IAsyncDisposable
         public async ValueTask DisposeAsync()
         {
             await _ended.CancelAsync();
-            IAsyncDisposable?[] ending = [AdminSocket, Limit, Control, Listeners, Http, Tcp, Admin, Embedded, Prober, AccessLog];
+            IAsyncDisposable?[] ending = [AdminSocket, Limit, Control, Listeners, Http, Tcp, Loops, Admin, Embedded, Prober, AccessLog];
             foreach (IAsyncDisposable? part in ending)
             {
                 try

@@ -55,7 +55,7 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
         http.BeginDrain();
         while (!hurry.IsCancellationRequested && clock.GetElapsedTime(began) < options.Timeout)
         {
-            http.CloseIdle(options.Idle);
+            await http.CloseIdleAsync(options.Idle);
             if (Open == 0)
             {
                 log.LogInformation("drained in {Seconds:0.0} s, nothing was cut", clock.GetElapsedTime(began).TotalSeconds);
@@ -74,7 +74,7 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
         if (!hurry.IsCancellationRequested)
         {
             tcp.SayGoodbye();
-            http.SayGoodbye();
+            await http.SayGoodbyeAsync();
             long told = clock.GetTimestamp();
             while (tcp.Relays + http.Tunnels > 0 && clock.GetElapsedTime(told) < s_goodbye && !hurry.IsCancellationRequested)
             {
@@ -84,7 +84,7 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
 
         // 5. The rest is cut. Told or cut, it is counted: nobody chose to end it.
         int queued = Open - http.Connections - tcp.Relays;
-        Dictionary<string, int> cut = new(http.AbortAll(), StringComparer.Ordinal);
+        Dictionary<string, int> cut = new(await http.AbortAllAsync(), StringComparer.Ordinal);
         cut["tunnel"] = Math.Max(tunnels, cut.GetValueOrDefault("tunnel"));
         cut["relay"] = Math.Max(relays, tcp.AbortAll());
         cut["new"] = cut.GetValueOrDefault("new") + Math.Max(0, queued);

@@ -5,6 +5,7 @@ using Gateway.DataPlane.Http.KestrelLane;
 using Gateway.DataPlane.Http.Routing;
 using Gateway.DataPlane.Http.Tls;
 using Gateway.DataPlane.Listening;
+using Gateway.DataPlane.Loops;
 using Gateway.Observability;
 using Gateway.Planning;
 using Microsoft.Extensions.DependencyInjection;
@@ -27,6 +28,7 @@ internal sealed class HttpLane : IAsyncDisposable
     private readonly KestrelFront _front;
     private readonly Upstream _upstream;
     private readonly ServiceProvider _forwarding;
+    private readonly FastLane.FastLane? _fast;
     private readonly ITimer _sweep;
 
     // Written by PublishRoutes under _gate, read by requests on listeners without routes. Replaced as a whole.
@@ -42,9 +44,10 @@ internal sealed class HttpLane : IAsyncDisposable
     /// <param name="accessLog">Takes a record per request.</param>
     /// <param name="loopId">Our id in CDN-Loop: a token without blanks, commas or semicolons, the same after a restart.</param>
     /// <param name="recorded">Told of each record too, on the request's thread; null: nobody.</param>
+    /// <param name="loops">The loops of the fast lane; null: Kestrel serves everything.</param>
     public HttpLane(
         ClusterTable clusters, TimeProvider clock, ILoggerFactory loggers, GatewayMetrics metrics, AccessLog accessLog,
-        string loopId, Action<AccessRecord>? recorded = null)
+        string loopId, Action<AccessRecord>? recorded = null, LoopGroup? loops = null)
     {
         ILogger logger = loggers.CreateLogger("Gateway.Http");
         RequestRecords records = new(metrics, accessLog, recorded);
@@ -65,19 +68,18 @@ internal sealed class HttpLane : IAsyncDisposable
         _front = new KestrelFront(
             new PrefacePeek(_connections, clock), new TlsEndpoint(_connections, Certificates, clock),
             new RefusalWatch(_application, records, clock, logger), loggers, metrics);
-        _sweep = clock.CreateTimer(
-            static tracker => ((ConnectionTracker)tracker!).Sweep(), _connections,
-            TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
+        _fast = loops is null ? null : new FastLane.FastLane(loops, records, metrics, clock, loopId, FallbackTarget, HandOver);
+        _sweep = clock.CreateTimer(static lane => ((HttpLane)lane!).Sweep(), this, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
     }
 
     /// <summary>The edge's certificates, live.</summary>
     public CertificateStore Certificates { get; }
 
     /// <summary>Connections open, idle ones included.</summary>
-    public int Connections => _connections.Count;
+    public int Connections => _connections.Count + (_fast?.Connections ?? 0);
 
     /// <summary>Requests and upgraded connections under way.</summary>
-    public int Requests => _connections.Requests;
+    public int Requests => _connections.Requests + (_fast?.Requests ?? 0);
 
     /// <summary>Starts Kestrel; call once before the first <see cref="Accept"/>.</summary>
     public Task StartAsync(CancellationToken cancel) => _front.StartAsync(_application, cancel);
@@ -85,14 +87,29 @@ internal sealed class HttpLane : IAsyncDisposable
     /// <summary>An <see cref="AcceptedSocket"/>.</summary>
     public void Accept(ListenerState listener, Socket socket) => _front.Accept(listener, socket);
 
+    /// <summary>An <see cref="AcceptedOnLoop"/>: plain connections begin in the fast lane, those with TLS in Kestrel.</summary>
+    public void AcceptOnLoop(ListenerState listener, EventLoop loop, int fd)
+    {
+        if (_fast is not null && !listener.Plan.Tls)
+        {
+            _fast.Accept(listener, loop, fd);
+        }
+        else
+        {
+            _front.Accept(listener, SocketOf(fd));
+        }
+    }
+
     /// <summary>Takes the edge's options and reads its certificates now; connections and requests under way are not touched.</summary>
     /// <param name="edge">The edge; null: there is none.</param>
     /// <param name="trustedProxies">Peers whose forwarding headers are believed: addresses and networks.</param>
     public void Configure(EdgeOptions? edge, EquatableArray<string> trustedProxies)
     {
-        _application.Edge = edge is null
+        EdgePolicy policy = edge is null
             ? EdgePolicy.None
             : new EdgePolicy(new TrustedNetworks(trustedProxies.AsEnumerable()), [.. edge.Headers.AsEnumerable()]);
+        _application.Edge = policy;
+        _fast?.Edge = policy;
         Certificates.Configure(edge);
     }
 
@@ -125,7 +142,9 @@ internal sealed class HttpLane : IAsyncDisposable
             }
 
             // 2. The table, from the one in force.
-            _application.Routes = _application.Routes.With(plan, diff, id => _targets.GetValueOrDefault(id));
+            RouteTable routes = _application.Routes.With(plan, diff, id => _targets.GetValueOrDefault(id));
+            _application.Routes = routes;
+            _fast?.Routes = routes;
         }
     }
 
@@ -133,22 +152,34 @@ internal sealed class HttpLane : IAsyncDisposable
     public void BeginDrain()
     {
         _application.Draining = true;
+        _fast?.Draining = true;
         _connections.GoAway();
     }
 
     /// <summary>Closes connections that have served a request and were idle for <paramref name="idle"/>, oldest first.</summary>
-    public int CloseIdle(TimeSpan idle) => _connections.CloseIdle(idle);
+    public async Task<int> CloseIdleAsync(TimeSpan idle) =>
+        _connections.CloseIdle(idle) + (_fast is null ? 0 : await _fast.CloseIdleAsync(idle));
 
     /// <summary>Tunnels under way: WebSockets and extended CONNECTs.</summary>
-    public int Tunnels => _connections.Tunnels;
+    public int Tunnels => _connections.Tunnels + (_fast?.Tunnels ?? 0);
 
     /// <summary>Tells every WebSocket that the gateway goes away (close frame 1001); returns how many tunnels there are.</summary>
-    public int SayGoodbye() => _connections.SayGoodbye();
+    public async Task<int> SayGoodbyeAsync() =>
+        _connections.SayGoodbye() + (_fast is null ? 0 : await _fast.SayGoodbyeAsync());
 
     /// <summary>
     /// Ends everything now; returns what was closed by state (<c>request</c>, <c>tunnel</c>, <c>idle</c>, <c>new</c>).
     /// </summary>
-    public IReadOnlyDictionary<string, int> AbortAll() => _connections.AbortAll();
+    public async Task<IReadOnlyDictionary<string, int>> AbortAllAsync()
+    {
+        Dictionary<string, int> closed = _connections.AbortAll();
+        foreach ((string state, int count) in _fast is null ? [] : await _fast.AbortAllAsync())
+        {
+            closed[state] = closed.GetValueOrDefault(state) + count;
+        }
+
+        return closed;
+    }
 
     /// <summary>Ends everything that is left and stops, within two seconds.</summary>
     public async ValueTask DisposeAsync()
@@ -159,11 +190,23 @@ internal sealed class HttpLane : IAsyncDisposable
         }
 
         await _sweep.DisposeAsync();
-        AbortAll();
+        await AbortAllAsync();
         await _front.DisposeAsync();
         Certificates.Dispose();
         _upstream.Dispose();
         await _forwarding.DisposeAsync();
+    }
+
+    // .NET finds out by itself that it does not block.
+    private static Socket SocketOf(int fd) => new(new SafeSocketHandle(fd, ownsHandle: true));
+
+    private void HandOver(ListenerState listener, int fd, ReadOnlyMemory<byte> read, bool isHttp2) =>
+        _front.TakeOver(listener, SocketOf(fd), read);
+
+    private void Sweep()
+    {
+        _connections.Sweep();
+        _fast?.Sweep();
     }
 
     // A listener that was opened before its routes were published, or has none: its plan names a cluster.

@@ -73,6 +73,8 @@ internal sealed class ListenerSet : IAsyncDisposable
     /// <param name="maxConnections">Client connections at a time over all listeners of the plan, 1 or more.</param>
     /// <param name="adopted">Sockets of a predecessor, used before any is bound; null: none.</param>
     /// <param name="interfaces">Addresses of an interface by its name; null: this host's.</param>
+    /// <param name="loops">The loops accept connections of the plan's listeners, and take them; null: tasks of our own do, for
+    /// <paramref name="http"/> and <paramref name="tcp"/>.</param>
     public ListenerSet(
         ListeningOptions options,
         TimeProvider time,
@@ -81,7 +83,8 @@ internal sealed class ListenerSet : IAsyncDisposable
         AcceptedSocket tcp,
         int maxConnections,
         AdoptedSockets? adopted = null,
-        Func<string, IReadOnlyList<IPAddress>>? interfaces = null)
+        Func<string, IReadOnlyList<IPAddress>>? interfaces = null,
+        LoopDispatch? loops = null)
     {
         _options = options;
         _interfaces = interfaces ?? BindAddresses.OfInterface;
@@ -96,7 +99,10 @@ internal sealed class ListenerSet : IAsyncDisposable
         // The protocol is read per connection: a port may change it without closing its socket.
         _context = new AcceptContext(
             (listener, socket) => (listener.Plan.Protocol == ListenProtocol.Tcp ? tcp : http)(listener, socket),
-            Gate, time, logger, DescriptorLimit.MarkOfPlan(_descriptorLimit), Starved, Failing);
+            Gate, time, logger, DescriptorLimit.MarkOfPlan(_descriptorLimit), Starved, Failing)
+        {
+            Loops = loops,
+        };
         _timer = time.CreateTimer(_ => _ = RetryAsync(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         WatchNetwork();
         Publish();
@@ -217,6 +223,7 @@ internal sealed class ListenerSet : IAsyncDisposable
             AcceptContext context = _context with
             {
                 Dispatch = accepted,
+                Loops = null,
                 Gate = null,
                 DescriptorMark = DescriptorLimit.MarkOfOwn(_descriptorLimit),
             };

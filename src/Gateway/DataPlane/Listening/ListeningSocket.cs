@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Gateway.Catalog;
+using Gateway.DataPlane.Loops;
 using Microsoft.Extensions.Logging;
 
 namespace Gateway.DataPlane.Listening;
@@ -20,7 +21,11 @@ internal sealed record AcceptContext(
     ILogger Logger,
     int DescriptorMark,
     Action<bool> Starved,
-    Action<ListeningSocket, Problem?> Failing);
+    Action<ListeningSocket, Problem?> Failing)
+{
+    /// <summary>The loops that accept; null: tasks of our own do, and sockets go to <see cref="Dispatch"/>.</summary>
+    public LoopDispatch? Loops { get; init; }
+}
 
 /// <summary>
 /// One bound socket and its accept loop. The rule of its end: cancel, await the loop, then dispose. .NET's Dispose with an accept
@@ -28,7 +33,7 @@ internal sealed record AcceptContext(
 /// description belongs to our successor too: its connections would be cut or its listener killed. Shutdown acts on the
 /// description as well and is never called here.
 /// </summary>
-internal sealed class ListeningSocket : IAsyncDisposable
+internal sealed class ListeningSocket : IAcceptState, IAsyncDisposable
 {
     // The kernel lowers it to net.core.somaxconn, which is 4096 since Linux 5.4.
     private const int Backlog = 4096;
@@ -45,8 +50,12 @@ internal sealed class ListeningSocket : IAsyncDisposable
     private readonly AcceptContext _context;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _loop;
-    private bool _starved;
-    private bool _failing;
+    private readonly LoopAcceptor? _acceptor;
+
+    // Written by whoever accepts, one or several.
+    private readonly Lock _state = new();
+    private volatile bool _starved;
+    private volatile bool _failing;
 
     private ListeningSocket(Socket socket, ListenerState listener, AcceptContext context)
     {
@@ -54,7 +63,20 @@ internal sealed class ListeningSocket : IAsyncDisposable
         _listener = listener;
         _context = context;
         EndPoint = (IPEndPoint)socket.LocalEndPoint!;
-        _loop = Task.Run(AcceptLoopAsync);
+        if (context.Loops is { } loops)
+        {
+            // Of several loops that are told of a connection one gets it; the others must not wait for the next.
+            socket.Blocking = false;
+
+            // Linux hands this down to what is accepted.
+            socket.NoDelay = true;
+            _loop = Task.CompletedTask;
+            _acceptor = new LoopAcceptor(loops, NumberOf(socket), EndPoint, listener, context, this);
+        }
+        else
+        {
+            _loop = Task.Run(AcceptLoopAsync);
+        }
     }
 
     /// <summary>Where it is bound; the real port where 0 was asked for.</summary>
@@ -105,6 +127,7 @@ internal sealed class ListeningSocket : IAsyncDisposable
         // 1. Cancel. 2. Await the loop.
         await _stop.CancelAsync();
         await _loop;
+        await (_acceptor?.StopAsync() ?? Task.CompletedTask);
         try
         {
             SetStarved(false);
@@ -327,6 +350,12 @@ internal sealed class ListeningSocket : IAsyncDisposable
             {
                 try
                 {
+                    if (_context.Loops is { } loops)
+                    {
+                        error = AcceptQueued(loops, ref lost);
+                        continue;
+                    }
+
                     Socket accepted = _socket.Accept();
                     if (NumberOf(accepted) >= _context.DescriptorMark)
                     {
@@ -356,6 +385,32 @@ internal sealed class ListeningSocket : IAsyncDisposable
             _context.Logger.LogWarning(
                 "{EndPoint}: accept failed: {Error}; the port closes and resets {Count} connections that waited", EndPoint, error, lost);
         }
+    }
+
+    private SocketError AcceptQueued(LoopDispatch loops, ref int lost)
+    {
+        int accepted = Syscalls.Accept(NumberOf(_socket), [], out _);
+        if (accepted < 0)
+        {
+            return accepted switch
+            {
+                -Errno.Aborted or -Errno.Reset => SocketError.Success,
+                -Errno.Again => SocketError.WouldBlock,
+                -Errno.Descriptors or -Errno.HostDescriptors => SocketError.TooManyOpenSockets,
+                _ => SocketError.SocketError,
+            };
+        }
+
+        if (accepted >= _context.DescriptorMark)
+        {
+            Syscalls.Close(accepted);
+            lost++;
+            return SocketError.TooManyOpenSockets;
+        }
+
+        _context.Gate?.Enter();
+        LoopAcceptor.Deal(loops, _listener, accepted);
+        return SocketError.Success;
     }
 
     // TCP_INFO of a listening socket: tcpi_unacked, at byte 24, is the length of its accept queue.
@@ -398,42 +453,60 @@ internal sealed class ListeningSocket : IAsyncDisposable
         }
     }
 
-    private void SetStarved(bool starved)
+    /// <inheritdoc/>
+    public void SetStarved(bool starved)
     {
-        if (_starved != starved)
+        if (_starved == starved)
         {
-            _starved = starved;
-            _context.Starved(starved);
-        }
-    }
-
-    // Said when it begins; the reason may change while it lasts.
-    private void SetFailing(string? why)
-    {
-        if (why is null)
-        {
-            if (_failing)
-            {
-                _failing = false;
-                _context.Failing(this, null);
-                _context.Logger.LogInformation("{EndPoint}: accepts again", EndPoint);
-            }
-
             return;
         }
 
-        Problem problem = new()
+        lock (_state)
         {
-            Code = "accept-failed",
-            Service = _listener.Plan.Service.Length == 0 ? null : _listener.Plan.Service,
-            Place = EndPoint.ToString(),
-            Now = $"{why}; new connections wait in the kernel; tried again every second",
-        };
-        _context.Failing(this, problem);
-        if (!_failing)
+            if (_starved != starved)
+            {
+                _starved = starved;
+                _context.Starved(starved);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void SetFailing(string? why)
+    {
+        // Said when it begins; the reason may change while it lasts.
+        if (why is null && !_failing)
         {
-            _failing = true;
-            _context.Logger.LogWarning("{Problem}", problem);
+            return;
+        }
+
+        lock (_state)
+        {
+            if (why is null)
+            {
+                if (_failing)
+                {
+                    _failing = false;
+                    _context.Failing(this, null);
+                    _context.Logger.LogInformation("{EndPoint}: accepts again", EndPoint);
+                }
+
+                return;
+            }
+
+            Problem problem = new()
+            {
+                Code = "accept-failed",
+                Service = _listener.Plan.Service.Length == 0 ? null : _listener.Plan.Service,
+                Place = EndPoint.ToString(),
+                Now = $"{why}; new connections wait in the kernel; tried again every second",
+            };
+            _context.Failing(this, problem);
+            if (!_failing)
+            {
+                _failing = true;
+                _context.Logger.LogWarning("{Problem}", problem);
+            }
         }
     }
 }

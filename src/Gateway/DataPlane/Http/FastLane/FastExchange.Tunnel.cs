@@ -32,6 +32,7 @@ internal sealed partial class FastExchange
     private void BeginTunnel(ResponseHead head, ReadOnlySpan<byte> raw, ReadOnlySpan<byte> rest, bool kept)
     {
         _stage = Stage.Tunnel;
+        on.NoteTunnel(1);
         _headSent = true;
         _frames = new WebSocketFrames();
         _clientToInstance = new Flow();

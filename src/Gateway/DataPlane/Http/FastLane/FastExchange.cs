@@ -445,6 +445,12 @@ internal sealed partial class FastExchange(FastLoop on)
     // Everything is said and done, or there is nobody to say it to.
     private void Finish(bool reuse)
     {
+        on.NoteRequest(-1);
+        if (_stage == Stage.Tunnel)
+        {
+            on.NoteTunnel(-1);
+        }
+
         ReleaseInstance(reuse);
         if (_budgeted)
         {
@@ -464,6 +470,7 @@ internal sealed partial class FastExchange(FastLoop on)
         (_client, _listener, _policy) = (client, client.Listener, Lane.Edge);
         (_target, _cluster, _destination, _instance, _last) = (null, null, null, null, null);
         _stage = Stage.Connecting;
+        on.NoteRequest(1);
         (_triedCount, _attempts, _failure, _failed) = (0, 0, default, null);
         (_charged, _budgeted, _trying, _again, _resolving) = (false, false, false, false, false);
         _language = FailureLanguage.Json;

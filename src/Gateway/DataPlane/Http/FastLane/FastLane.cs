@@ -87,6 +87,12 @@ internal sealed class FastLane
     /// <summary>Connections open, idle ones included.</summary>
     public int Connections => Volatile.Read(ref _connections);
 
+    /// <summary>Requests and upgraded connections under way.</summary>
+    public int Requests => _loops.Sum(own => own.Requests);
+
+    /// <summary>Upgraded connections under way.</summary>
+    public int Tunnels => _loops.Sum(own => own.Tunnels);
+
     /// <summary>
     /// Whether this lane serves requests for a cluster: plain HTTP/1.1 towards its instances. gRPC needs HTTP/2, and whoever sends it over
     /// HTTP/1.1 is answered by the lane that speaks it.

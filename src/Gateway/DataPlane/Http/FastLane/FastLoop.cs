@@ -18,6 +18,8 @@ internal sealed class FastLoop(FastLane lane, EventLoop loop)
     private readonly Dictionary<(string Listener, string Service, string Environment), RequestCell> _cells = [];
     private RequestLabels _lastLabels;
     private RequestCell? _lastCell;
+    private int _requests;
+    private int _tunnels;
 
     /// <summary>The lane.</summary>
     public FastLane Lane => lane;
@@ -33,6 +35,18 @@ internal sealed class FastLoop(FastLane lane, EventLoop loop)
 
     /// <summary>Client connections that live here, by the order in which they came.</summary>
     public HashSet<ClientConnection> Clients { get; } = [];
+
+    /// <summary>Requests and upgraded connections under way. Read by anybody.</summary>
+    public int Requests => Volatile.Read(ref _requests);
+
+    /// <summary>Upgraded connections under way. Read by anybody.</summary>
+    public int Tunnels => Volatile.Read(ref _tunnels);
+
+    /// <summary>A request begins (1) or ends (-1).</summary>
+    public void NoteRequest(int change) => Volatile.Write(ref _requests, _requests + change);
+
+    /// <summary>A tunnel begins (1) or ends (-1).</summary>
+    public void NoteTunnel(int change) => Volatile.Write(ref _tunnels, _tunnels + change);
 
     /// <summary>The pool of an instance.</summary>
     public InstancePool PoolOf(DestinationState destination)

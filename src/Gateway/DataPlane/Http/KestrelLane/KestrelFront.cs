@@ -67,6 +67,10 @@ internal sealed class KestrelFront : IAsyncDisposable
     public void Accept(ListenerState listener, System.Net.Sockets.Socket socket) =>
         (listener.Plan.Tls ? _https : _plain).Accept(listener, socket);
 
+    /// <summary>Takes a plain connection that the fast lane has begun to serve; <paramref name="read"/> was read of it.</summary>
+    public void TakeOver(ListenerState listener, System.Net.Sockets.Socket socket, ReadOnlyMemory<byte> read) =>
+        _plain.TakeOver(listener, socket, read);
+
     /// <summary>
     /// Stops. Not a drain: Kestrel closes what has not sent its first request yet and waits for half-sent ones for ever, so
     /// whoever calls this has drained and aborted before.
