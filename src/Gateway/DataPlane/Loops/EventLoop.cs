@@ -154,7 +154,14 @@ internal sealed class EventLoop : IDisposable
     }
 
     /// <summary>Calls the socket again in this turn's end, after everybody else had theirs: for whoever has had enough for now.</summary>
-    public void Defer(LoopSocket socket) => _deferred.Add(socket);
+    public void Defer(LoopSocket socket)
+    {
+        if (!socket.IsDeferred)
+        {
+            socket.IsDeferred = true;
+            _deferred.Add(socket);
+        }
+    }
 
     /// <summary>How long the call under way lasts and who makes it; from any thread.</summary>
     public (TimeSpan For, string By)? Busy()
@@ -292,6 +299,7 @@ internal sealed class EventLoop : IDisposable
             (_deferred, _deferredNow) = (_deferredNow, _deferred);
             foreach (LoopSocket socket in _deferredNow)
             {
+                socket.IsDeferred = false;
                 if (!socket.IsClosed)
                 {
                     Enter(socket);

@@ -129,8 +129,10 @@ internal sealed class Flow(Action<ReadOnlySpan<byte>>? observer = null)
         // 3. The FIN, behind the last byte.
         if (_sourceEnded)
         {
+            // Where the receiver has ended altogether there is nobody to tell.
             _finSent = true;
-            return Syscalls.ShutdownWrite(to.Fd) < 0 ? FlowState.Broken : FlowState.Ended;
+            _ = Syscalls.ShutdownWrite(to.Fd);
+            return FlowState.Ended;
         }
 
         return FlowState.Waiting;

@@ -11,6 +11,9 @@ internal abstract class LoopSocket : LoopTimer
     // Which registration of the descriptor number this is: an event of an earlier one, still in the batch, must not reach it.
     internal uint Registration;
 
+    // It waits for its turn at the end of the loop's.
+    internal bool IsDeferred;
+
     /// <summary>Wraps a descriptor, which it owns from now on.</summary>
     protected LoopSocket(EventLoop loop, int fd) => (Loop, Fd) = (loop, fd);
 

@@ -160,8 +160,8 @@ public sealed class DrainTests
         await busy.SendAsync("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
         await EventuallyHttp.HoldsAsync(() => lane.Lane.Connections == 3 && lane.Lane.Requests == 1, "three connections");
 
-        Assert.Equal(0, lane.Lane.CloseIdle(TimeSpan.FromHours(1)));
-        await EventuallyHttp.HoldsAsync(() => lane.Lane.CloseIdle(TimeSpan.Zero) == 1, "the idle one is found");
+        Assert.Equal(0, await lane.Lane.CloseIdleAsync(TimeSpan.FromHours(1)));
+        await EventuallyHttp.HoldsAsync(async () => await lane.Lane.CloseIdleAsync(TimeSpan.Zero) == 1, "the idle one is found");
         Assert.Equal("", await idle.ReadToEndAsync());
         answer.SetResult();
         Assert.Equal("ok", (await busy.ReadMessageAsync()).Body);
@@ -190,7 +190,7 @@ public sealed class DrainTests
         await busy.SendAsync("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
         await EventuallyHttp.HoldsAsync(() => lane.Lane.Connections == 3 && lane.Lane.Requests == 1, "three connections");
 
-        IReadOnlyDictionary<string, int> closed = lane.Lane.AbortAll();
+        IReadOnlyDictionary<string, int> closed = await lane.Lane.AbortAllAsync();
 
         Assert.Equal(["idle=1", "new=1", "request=1"], closed.Select(pair => $"{pair.Key}={pair.Value}").Order());
         await EventuallyHttp.HoldsAsync(() => lane.Lane.Connections == 0, "all are gone");

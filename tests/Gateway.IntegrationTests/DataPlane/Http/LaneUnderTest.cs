@@ -5,6 +5,7 @@ using Gateway.Catalog;
 using Gateway.DataPlane.Balancing;
 using Gateway.DataPlane.Http;
 using Gateway.DataPlane.Listening;
+using Gateway.DataPlane.Loops;
 using Gateway.Observability;
 using Gateway.Planning;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -17,6 +18,8 @@ internal sealed class LaneUnderTest : IAsyncDisposable
     public const string LoopId = "gateway-under-test";
 
     private readonly Socket _socket;
+    private readonly LoopGroup? _loops;
+    private LoopAcceptor? _acceptor;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _accepting;
 
@@ -24,7 +27,8 @@ internal sealed class LaneUnderTest : IAsyncDisposable
     {
         Clusters = new ClusterTable();
         Lane = new HttpLane(
-            Clusters, clock, NullLoggerFactory.Instance, new GatewayMetrics(), AccessLog.Off(new GatewayMetrics()), LoopId, record => Records.Add(record));
+            Clusters, clock, NullLoggerFactory.Instance, new GatewayMetrics(), AccessLog.Off(new GatewayMetrics()), LoopId, record => Records.Add(record),
+            _loops = TestEngine.Loops ? new LoopGroup(2, TimeProvider.System, NullLogger.Instance) : null);
         _socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         _socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _socket.Listen(512);
@@ -46,7 +50,19 @@ internal sealed class LaneUnderTest : IAsyncDisposable
         };
         Clusters.Publish([cluster], []);
         Lane.PublishRoutes(Plan, new PlanDiff { ListenersAdded = [listener], ClustersAdded = [cluster], RoutesAdded = [.. Plan.Routes] });
-        _accepting = AcceptAsync();
+        if (_loops is not null)
+        {
+            _socket.Blocking = false;
+            AcceptContext context = new((_, _) => { }, null, clock, NullLogger.Instance, int.MaxValue, _ => { }, (_, _) => { });
+            LoopDispatch dispatch = new(_loops, Lane.AcceptOnLoop);
+            _acceptor = new LoopAcceptor(
+                dispatch, (int)_socket.SafeHandle.DangerousGetHandle(), (IPEndPoint)_socket.LocalEndPoint!, Listener, context, new Unconcerned());
+            _accepting = Task.CompletedTask;
+        }
+        else
+        {
+            _accepting = AcceptAsync();
+        }
     }
 
     public HttpLane Lane { get; }
@@ -122,9 +138,26 @@ internal sealed class LaneUnderTest : IAsyncDisposable
     {
         await _stop.CancelAsync();
         await _accepting;
+        await (_acceptor?.StopAsync() ?? Task.CompletedTask);
         _socket.Dispose();
         await Lane.DisposeAsync();
+        if (_loops is not null)
+        {
+            await _loops.DisposeAsync();
+        }
+
         _stop.Dispose();
+    }
+
+    private sealed class Unconcerned : IAcceptState
+    {
+        public void SetStarved(bool starved)
+        {
+        }
+
+        public void SetFailing(string? why)
+        {
+        }
     }
 
     private async Task AcceptAsync()
@@ -142,16 +175,30 @@ internal sealed class LaneUnderTest : IAsyncDisposable
     }
 }
 
+/// <summary>Which engine lanes under test run on.</summary>
+internal static class TestEngine
+{
+    private static readonly AsyncLocal<bool?> Chosen = new();
+
+    public static bool Loops
+    {
+        get => Chosen.Value ?? Environment.GetEnvironmentVariable("GATEWAY_TEST_ENGINE") == "loops";
+        set => Chosen.Value = value;
+    }
+}
+
 /// <summary>Polls until a deadline, which GATEWAY_TEST_STRETCH stretches.</summary>
 internal static class EventuallyHttp
 {
     public static TimeSpan Deadline { get; } = TimeSpan.FromSeconds(
         15 * (double.TryParse(Environment.GetEnvironmentVariable("GATEWAY_TEST_STRETCH"), out double factor) ? factor : 1));
 
-    public static async Task HoldsAsync(Func<bool> condition, string what)
+    public static Task HoldsAsync(Func<bool> condition, string what) => HoldsAsync(() => Task.FromResult(condition()), what);
+
+    public static async Task HoldsAsync(Func<Task<bool>> condition, string what)
     {
         using CancellationTokenSource deadline = new(Deadline);
-        while (!condition())
+        while (!await condition())
         {
             if (deadline.IsCancellationRequested)
             {

@@ -181,7 +181,8 @@ internal sealed partial class FastExchange(FastLoop on)
     /// <summary>Events of the client's socket.</summary>
     public void ClientReady()
     {
-        if (_client.Broken || (_client.PeerEnded && IsClientGone()))
+        // In a tunnel the end of both directions is the usual end.
+        if (_stage != Stage.Tunnel && (_client.Broken || (_client.PeerEnded && IsClientGone())))
         {
             ClientLeft();
             return;

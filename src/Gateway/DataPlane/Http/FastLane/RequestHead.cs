@@ -142,6 +142,13 @@ internal sealed class RequestHead : MessageHead
             return HeadFault.Target;
         }
 
+        // A NUL in a path, once somebody unescapes it, ends the path for some and not for others. Kestrel refuses it too.
+        int query = target.IndexOf((byte)'?');
+        if ((query < 0 ? target : target[..query]).IndexOf("%00"u8) >= 0)
+        {
+            return HeadFault.Target;
+        }
+
         if (target[0] == '/')
         {
             (Form, _pathAndQuery) = (TargetForm.Origin, Target);
@@ -184,7 +191,20 @@ internal sealed class RequestHead : MessageHead
             return HeadFault.Host;
         }
 
-        Host = Form == TargetForm.Absolute ? Host : HostValue;
+        // RFC 9112 §3.2.2 lets an absolute target overrule Host. Where the two disagree somebody on the way has believed the other one, so
+        // it is refused, as Kestrel does.
+        if (Form == TargetForm.Absolute)
+        {
+            if (HostCount == 1 && !IsSameAuthority(Host.Of(bytes), HostValue.Of(bytes)))
+            {
+                return HeadFault.Host;
+            }
+        }
+        else
+        {
+            Host = HostValue;
+        }
+
         if (IsChunked)
         {
             // RFC 9112 §6.1: HTTP/1.0 knows no transfer codings, and somebody on the way has not looked at it. §6.3: with a length
@@ -216,6 +236,12 @@ internal sealed class RequestHead : MessageHead
         ExpectsContinue = HasContinue && MinorVersion == 1 && !empty;
         return HeadFault.None;
     }
+
+    // Without case; a port of 80 may be left out.
+    private static bool IsSameAuthority(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b) =>
+        KnownHeaders.Equal(WithoutPort80(a), WithoutPort80(b));
+
+    private static ReadOnlySpan<byte> WithoutPort80(ReadOnlySpan<byte> host) => host.EndsWith(":80"u8) ? host[..^3] : host;
 
     private static MethodKind KindOf(ReadOnlySpan<byte> method) => method.Length switch
     {

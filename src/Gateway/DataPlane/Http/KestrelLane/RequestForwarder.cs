@@ -60,6 +60,12 @@ internal sealed class RequestForwarder(
             return FailureWriter.WriteAsync(exchange, Reason.Refused(StatusCodes.Status421MisdirectedRequest));
         }
 
+        // RFC 9112 §3.2: a fragment never reaches a server; one that does has fooled rules about how a path ends (CVE-2023-45539).
+        if (exchange.RawTarget.Contains('#', StringComparison.Ordinal))
+        {
+            return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("The request target has a fragment."));
+        }
+
         if (!RequestTarget.TryPathAndQuery(exchange.RawTarget, out string pathAndQuery))
         {
             return exchange.RawTarget == "*" && request.Method == HttpMethods.Options
