@@ -7,6 +7,13 @@ namespace Gateway.Tests.DataPlane.Http.FastLane;
 /// <summary>Feeds parsers the ways a network does, and says what came out as text.</summary>
 internal static class Heads
 {
+    // As on a loop, one head serves all.
+    [ThreadStatic]
+    private static RequestHead? t_request;
+
+    [ThreadStatic]
+    private static ResponseHead? t_response;
+
     /// <summary>Bytes of a text in Latin-1, where every character is the byte of its number.</summary>
     public static byte[] Bytes(string text) => Encoding.Latin1.GetBytes(text);
 
@@ -67,7 +74,7 @@ internal static class Heads
     /// with what has come, in an array of its own, so that a read behind it throws.</summary>
     public static string RequestInPortions(ReadOnlySpan<byte> all, Func<int> next)
     {
-        RequestHead head = new();
+        RequestHead head = t_request ??= new RequestHead();
         int have = 0;
         int scanned = 0;
         while (true)
@@ -87,7 +94,7 @@ internal static class Heads
     /// <summary>As <see cref="RequestInPortions"/>, for a response.</summary>
     public static string ResponseInPortions(ReadOnlySpan<byte> all, Func<int> next, MethodKind method, bool webSocketOffered)
     {
-        ResponseHead head = new();
+        ResponseHead head = t_response ??= new ResponseHead();
         int have = 0;
         int scanned = 0;
         while (true)
