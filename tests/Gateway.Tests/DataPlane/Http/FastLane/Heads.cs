@@ -14,6 +14,12 @@ internal static class Heads
     [ThreadStatic]
     private static ResponseHead? t_response;
 
+    /// <summary>This thread's head.</summary>
+    public static RequestHead RequestHead => t_request ??= new RequestHead();
+
+    /// <summary>This thread's head.</summary>
+    public static ResponseHead ResponseHead => t_response ??= new ResponseHead();
+
     /// <summary>Bytes of a text in Latin-1, where every character is the byte of its number.</summary>
     public static byte[] Bytes(string text) => Encoding.Latin1.GetBytes(text);
 
@@ -74,7 +80,7 @@ internal static class Heads
     /// with what has come, in an array of its own, so that a read behind it throws.</summary>
     public static string RequestInPortions(ReadOnlySpan<byte> all, Func<int> next)
     {
-        RequestHead head = t_request ??= new RequestHead();
+        RequestHead head = RequestHead;
         int have = 0;
         int scanned = 0;
         while (true)
@@ -94,7 +100,7 @@ internal static class Heads
     /// <summary>As <see cref="RequestInPortions"/>, for a response.</summary>
     public static string ResponseInPortions(ReadOnlySpan<byte> all, Func<int> next, MethodKind method, bool webSocketOffered)
     {
-        ResponseHead head = t_response ??= new ResponseHead();
+        ResponseHead head = ResponseHead;
         int have = 0;
         int scanned = 0;
         while (true)
