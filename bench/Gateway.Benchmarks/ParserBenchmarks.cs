@@ -44,7 +44,7 @@ public class ParserBenchmarks
 
     /// <summary>Client → us.</summary>
     [Benchmark]
-    public ParseStatus ParseRequest() => _request.Parse(_requestBytes);
+    public bool ParseRequest() => _request.Parse(_requestBytes) == ParseStatus.Complete;
 
     /// <summary>Us → instance.</summary>
     [Benchmark]
@@ -54,7 +54,7 @@ public class ParserBenchmarks
 
     /// <summary>Instance → us.</summary>
     [Benchmark]
-    public ParseStatus ParseResponse() => _response.Parse(s_response, 0, MethodKind.Get);
+    public bool ParseResponse() => _response.Parse(s_response, 0, MethodKind.Get) == ParseStatus.Complete;
 
     /// <summary>Us → client.</summary>
     [Benchmark]

@@ -12,7 +12,7 @@ public sealed class MessageLawTests
 {
     private const string TokenChars = "!#$%&'*+-.^_`|~09azAZ";
 
-    private static readonly Config s_config = Config.QuickThrowOnFailure.WithMaxTest(2000);
+    private static readonly Config s_config = Config.QuickThrowOnFailure.WithMaxTest(500);
 
     private static readonly Gen<string> s_token = TextOf(TokenChars, 1, 20);
 
