@@ -37,7 +37,8 @@ public class ParserBenchmarks
                 + "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\nSec-Fetch-Site: none\r\n"
                 + "Sec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\nSec-Fetch-Dest: document\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n"
                 + "Accept-Language: en-US,en;q=0.9\r\nCookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n\r\n");
-        _chunks = Encoding.Latin1.GetBytes(string.Concat(Enumerable.Repeat("400\r\n" + new string('x', 1024) + "\r\n", 8)) + "0\r\n\r\n");
+        _chunks = Encoding.Latin1.GetBytes(string.Concat(Enumerable.Repeat("400\r\n" + new string('x', 1024) + "\r\n",
+            8)) + "0\r\n\r\n");
         ParseRequest();
         ParseResponse();
     }
@@ -50,7 +51,8 @@ public class ParserBenchmarks
     [Benchmark]
     public int WriteRequest() => RequestHeadWriter.Write(
         _request, _requestBytes,
-        new OutgoingRequest { Client = "192.0.2.1"u8, LoopId = "gateway-0123456789"u8, FallbackHost = "10.0.0.1:80"u8, ForwardedFor = true }, _to);
+        new OutgoingRequest { Client = "192.0.2.1"u8, LoopId = "gateway-0123456789"u8, FallbackHost = "10.0.0.1:80"u8,
+            ForwardedFor = true }, _to);
 
     /// <summary>Instance → us.</summary>
     [Benchmark]

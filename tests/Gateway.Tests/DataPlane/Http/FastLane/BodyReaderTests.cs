@@ -23,12 +23,18 @@ public sealed class BodyReaderTests
     /// <summary>What is broken, and how many of its bytes had to be read to know.</summary>
     public static TheoryData<string> Bad { get; } =
     [
-        "\r\n", "x\r\n", ";a\r\n", " 5\r\nhello\r\n0\r\n\r\n", "+5\r\n", "-1\r\n", "0x5\r\n", "5h\r\n", "5_0\r\n", "5,\r\n", "\"5\"\r\n", "5\0\r\n",
-        "5\nhello\r\n", "5\r", "5\rhello", "5\r\rhello", "5\r\nhello\n0\r\n\r\n", "5\r\nhello0\r\n\r\n", "5\r\nhello\r0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n",
-        "5\r\nhell\r\n0\r\n\r\n", "4\r\nhello\r\n0\r\n\r\n", "10000000000000000\r\n", "00000000000000000\r\n", "8000000000000000\r\n", "FFFFFFFFFFFFFFFF\r\n",
-        "5;\n\r\nhello", "5;a\nb\r\nhello", "5;a\rb\r\nhello", "5;a\r\r\nhello", "5;\0\r\n", "5;\u007f\r\n", "5;a=\"\n\"\r\nhello",
-        "0\r\n\n", "0\r\n\rX", "0\n\r\n", "0\r\n X: 1\r\n\r\n", "0\r\nX\r\n\r\n", "0\r\nX : 1\r\n\r\n", "0\r\n: 1\r\n\r\n", "0\r\nX: 1\n\r\n", "0\r\nX: 1\r\n\n",
-        "0\r\nX: a\0\r\n\r\n", "0\r\nX: a\rb\r\n\r\n", "0\r\nX: 1\r\n folded\r\n\r\n", "0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "0\r\nX: 1\r\n\r\r\n",
+        "\r\n", "x\r\n", ";a\r\n", " 5\r\nhello\r\n0\r\n\r\n", "+5\r\n", "-1\r\n", "0x5\r\n", "5h\r\n", "5_0\r\n", "5,\r\n",
+        "\"5\"\r\n", "5\0\r\n",
+        "5\nhello\r\n", "5\r", "5\rhello", "5\r\rhello", "5\r\nhello\n0\r\n\r\n", "5\r\nhello0\r\n\r\n", "5\r\nhello\r0\r\n\r\n",
+        "5\r\nhelloX\r\n0\r\n\r\n",
+        "5\r\nhell\r\n0\r\n\r\n", "4\r\nhello\r\n0\r\n\r\n", "10000000000000000\r\n", "00000000000000000\r\n",
+        "8000000000000000\r\n", "FFFFFFFFFFFFFFFF\r\n",
+        "5;\n\r\nhello", "5;a\nb\r\nhello", "5;a\rb\r\nhello", "5;a\r\r\nhello", "5;\0\r\n", "5;\u007f\r\n",
+        "5;a=\"\n\"\r\nhello",
+        "0\r\n\n", "0\r\n\rX", "0\n\r\n", "0\r\n X: 1\r\n\r\n", "0\r\nX\r\n\r\n", "0\r\nX : 1\r\n\r\n", "0\r\n: 1\r\n\r\n",
+        "0\r\nX: 1\n\r\n", "0\r\nX: 1\r\n\n",
+        "0\r\nX: a\0\r\n\r\n", "0\r\nX: a\rb\r\n\r\n", "0\r\nX: 1\r\n folded\r\n\r\n", "0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "0\r\nX: 1\r\n\r\r\n",
         "5;" + "a".PadLeft(BodyReader.SizeLineMax, 'a') + "\r\n",
     ];
 
@@ -55,7 +61,8 @@ public sealed class BodyReaderTests
         Assert.Equal(BodyStep.Broken, end);
         foreach (Func<int> portions in Portions(raw.Length))
         {
-            (string sameData, BodyStep sameEnd, _, string sameTrailers) = Heads.Body(new BodyReader(BodyKind.Chunked), raw, portions);
+            (string sameData, BodyStep sameEnd, _, string sameTrailers) = Heads.Body(new BodyReader(BodyKind.Chunked), raw,
+                portions);
             Assert.Equal((data, end, trailers), (sameData, sameEnd, sameTrailers));
         }
     }
@@ -111,14 +118,17 @@ public sealed class BodyReaderTests
     public void Trailers_are_bounded_in_bytes(string line, int bytes, bool good) => Assert.Equal(
         good ? BodyStep.Done : BodyStep.Broken,
         Heads.Body(
-            new BodyReader(BodyKind.Chunked), Heads.Bytes("0\r\n" + line.Replace("{0}", new string('x', bytes)) + "\r\n"), static () => 5000).End);
+            new BodyReader(BodyKind.Chunked), Heads.Bytes("0\r\n" + line.Replace("{0}", new string('x', bytes)) + "\r\n"),
+                static () => 5000).End);
 
     [Fact]
     public void Trailers_are_bounded_in_lines()
     {
         string Lines(int count) => "0\r\n" + string.Concat(Enumerable.Repeat("Host:\r\n", count)) + "\r\n";
-        Assert.Equal(BodyStep.Done, Heads.Body(new BodyReader(BodyKind.Chunked), Heads.Bytes(Lines(1000)), static () => 5000).End);
-        Assert.Equal(BodyStep.Broken, Heads.Body(new BodyReader(BodyKind.Chunked), Heads.Bytes(Lines(1001)), static () => 5000).End);
+        Assert.Equal(BodyStep.Done, Heads.Body(new BodyReader(BodyKind.Chunked), Heads.Bytes(Lines(1000)),
+            static () => 5000).End);
+        Assert.Equal(BodyStep.Broken, Heads.Body(new BodyReader(BodyKind.Chunked), Heads.Bytes(Lines(1001)),
+            static () => 5000).End);
     }
 
     [Fact]
@@ -126,7 +136,8 @@ public sealed class BodyReaderTests
     {
         foreach (Func<int> portions in Portions(9))
         {
-            Assert.Equal(("hello", BodyStep.Done, 5, ""), Heads.Body(new BodyReader(BodyKind.Length, 5), "helloGET "u8, portions));
+            Assert.Equal(("hello", BodyStep.Done, 5, ""), Heads.Body(new BodyReader(BodyKind.Length, 5), "helloGET "u8,
+                portions));
         }
 
         Assert.Equal(("hel", BodyStep.NeedMore, 3, ""), Heads.Body(new BodyReader(BodyKind.Length, 5), "hel"u8, static () => 9));

@@ -6,8 +6,8 @@ namespace Gateway.Tests.DataPlane.Http.FastLane;
 
 /// <summary>
 /// Nearly right messages by the thousand, with a fixed seed and a new one that is printed. A failure names its message. What is
-/// accepted is held against readings of the same bytes by the most lenient of parsers: where such a one would see another message,
-/// we must have refused. <c>GATEWAY_FUZZ_ROUNDS</c> makes it longer.
+/// accepted is held against readings of the same bytes by the most lenient of parsers: where such a one would see another
+/// message, we must have refused. <c>GATEWAY_FUZZ_ROUNDS</c> makes it longer.
 /// </summary>
 public sealed partial class FuzzTests(ITestOutputHelper output)
 {
@@ -100,12 +100,17 @@ public sealed partial class FuzzTests(ITestOutputHelper output)
         string written = Heads.Write(head, text, facts);
         RequestHead again = s_again;
         byte[] bytes = Heads.Bytes(written);
-        Check(written, again.Parse(bytes) == ParseStatus.Complete && again.Length == written.Length, $"what is written is refused: {again.Fault}");
+        Check(written, again.Parse(bytes) == ParseStatus.Complete && again.Length == written.Length,
+            $"what is written is refused: {again.Fault}");
         string target = Heads.Text(again.Target.Of(bytes));
-        Check(written, again.MinorVersion == 1 && again.HasHost && again.Form is TargetForm.Origin or TargetForm.Asterisk, "form");
-        Check(written, head.Form == TargetForm.Asterisk || target.EndsWith(Heads.Text(head.PathAndQuery(raw)), StringComparison.Ordinal), "path");
-        Check(written, (again.Body, again.ContentLength, again.MethodKind) == (head.Body, head.ContentLength, head.MethodKind), "framing");
-        Check(written, again.WantsWebSocket == head.WantsWebSocket && !again.AcceptsTrailers && !again.ConnectionNames, "hop-by-hop");
+        Check(written, again.MinorVersion == 1 && again.HasHost && again.Form is TargetForm.Origin or TargetForm.Asterisk,
+            "form");
+        Check(written, head.Form == TargetForm.Asterisk || target.EndsWith(Heads.Text(head.PathAndQuery(raw)),
+            StringComparison.Ordinal), "path");
+        Check(written, (again.Body, again.ContentLength, again.MethodKind) == (head.Body, head.ContentLength, head.MethodKind),
+            "framing");
+        Check(written, again.WantsWebSocket == head.WantsWebSocket && !again.AcceptsTrailers && !again.ConnectionNames,
+            "hop-by-hop");
         Lenient(written, written.Length, again.Body, again.ContentLength);
 
         // 3. Another hop changes nothing but what it adds.
@@ -137,7 +142,8 @@ public sealed partial class FuzzTests(ITestOutputHelper output)
             string written = Heads.Write(head, text, new OutgoingResponse { ClientMinorVersion = minor, KeepAlive = true });
             byte[] bytes = Heads.Bytes(written);
             ResponseHead again = s_answer;
-            Check(written, again.Parse(bytes, 0, method, offered) == ParseStatus.Complete && again.Length == written.Length, "what is written is refused");
+            Check(written, again.Parse(bytes, 0, method, offered) == ParseStatus.Complete && again.Length == written.Length,
+                "what is written is refused");
             Check(written, (again.Status, again.Body) == (head.Status, head.BodyFor(minor)), "framing");
             Lenient(written, written.Length, again.Body, again.ContentLength, bodyless);
         }
@@ -149,7 +155,8 @@ public sealed partial class FuzzTests(ITestOutputHelper output)
     {
         byte[] raw = Heads.Bytes(text);
         bool ofResponse = random.Next(2) == 0;
-        (string data, BodyStep end, int consumed, string trailers) = Heads.Body(new BodyReader(BodyKind.Chunked, 0, ofResponse), raw, () => raw.Length);
+        (string data, BodyStep end, int consumed, string trailers) = Heads.Body(new BodyReader(BodyKind.Chunked, 0, ofResponse),
+            raw, () => raw.Length);
         (string Data, BodyStep End, int, string Trailers) portions =
             Heads.Body(new BodyReader(BodyKind.Chunked, 0, ofResponse), raw, () => 1 + random.Next(1 + random.Next(20)));
         Same(text, $"{data} {end} {trailers}", $"{portions.Data} {portions.End} {portions.Trailers}");
@@ -172,7 +179,8 @@ public sealed partial class FuzzTests(ITestOutputHelper output)
         string data = "";
         at = 0;
         while (size.Match(text, at) is { Success: true } line
-            && long.TryParse(line.Groups[1].ValueSpan, NumberStyles.HexNumber, CultureInfo.InvariantCulture, out long length) && length >= 0)
+            && long.TryParse(line.Groups[1].ValueSpan, NumberStyles.HexNumber, CultureInfo.InvariantCulture,
+                out long length) && length >= 0)
         {
             at += line.Length;
             if (length == 0)
@@ -225,10 +233,12 @@ public sealed partial class FuzzTests(ITestOutputHelper output)
     [GeneratedRegex(@"\r?\n\r?\n|\r\r")]
     private static partial Regex AnyEnd();
 
-    [GeneratedRegex(@"(?<=[\r\n])" + NoToken + "content-length" + NoToken + ":", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
+    [GeneratedRegex(@"(?<=[\r\n])" + NoToken + "content-length" + NoToken + ":",
+        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
     private static partial Regex ContentLengthLine();
 
-    [GeneratedRegex(@"(?<=[\r\n])" + NoToken + "transfer-encoding" + NoToken + ":", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
+    [GeneratedRegex(@"(?<=[\r\n])" + NoToken + "transfer-encoding" + NoToken + ":",
+        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
     private static partial Regex TransferEncodingLine();
 
     [GeneratedRegex(@"(?<=[\r\n])" + NoToken + "host" + NoToken + ":", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]

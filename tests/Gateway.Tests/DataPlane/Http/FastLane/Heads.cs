@@ -76,8 +76,8 @@ internal static class Heads
         return text.ToString();
     }
 
-    /// <summary>Feeds growing prefixes, as a connection does: <paramref name="next"/> says how many bytes come next. The span ends
-    /// with what has come, in an array of its own, so that a read behind it throws.</summary>
+    /// <summary>Feeds growing prefixes, as a connection does: <paramref name="next"/> says how many bytes come next. The span
+    /// ends with what has come, in an array of its own, so that a read behind it throws.</summary>
     public static string RequestInPortions(ReadOnlySpan<byte> all, Func<int> next)
     {
         RequestHead head = RequestHead;

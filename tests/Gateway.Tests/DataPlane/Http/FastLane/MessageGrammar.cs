@@ -8,26 +8,40 @@ namespace Gateway.Tests.DataPlane.Http.FastLane;
 /// </summary>
 internal sealed class MessageGrammar(Random random)
 {
-    private static readonly string[] s_ends = ["\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", "\r\r\n", "\n\r"];
-    private static readonly string[] s_methods = ["GET", "GET", "POST", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PATCH", "XYZ", "get", "G\tT"];
+    private static readonly string[] s_ends = ["\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n",
+        "\r\n", "\n", "\r", "\r\r\n", "\n\r"];
+    private static readonly string[] s_methods = ["GET", "GET", "POST", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "TRACE",
+        "PATCH", "XYZ", "get", "G\tT"];
     private static readonly string[] s_targets =
-        ["/", "/a?b", "/a", "*", "http://b/", "http://b:80?x", "https://[::1]/", "http://u@b/", "//x", "/ HTTP/1.1\r\nX: ", "/#", "/\u00e4", "a:80", "/\0"];
-    private static readonly string[] s_versions = ["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/1.0", "HTTP/2.0", "HTTP/0.9", "http/1.1", "HTTP/1.1 "];
+        ["/", "/a?b", "/a", "*", "http://b/", "http://b:80?x", "https://[::1]/", "http://u@b/", "//x", "/ HTTP/1.1\r\nX: ", "/#",
+        "/\u00e4", "a:80", "/\0"];
+    private static readonly string[] s_versions = ["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/1.0",
+        "HTTP/2.0", "HTTP/0.9", "http/1.1", "HTTP/1.1 "];
     private static readonly string[] s_lines =
     [
-        "Content-Length: 5", "Content-Length: 0", "Content-Length: +5", "Content-Length: 5, 5", "content-length:5", "Content-Length : 5", "Content-Length:",
-        "Content-Length: 00005", "Content-Length: 18446744073709551621", " Content-Length: 5", "Content_Length: 5", "Content-Length\0: 5",
-        "Transfer-Encoding: chunked", "Transfer-Encoding: chunked", "Transfer-Encoding: Chunked\t", "Transfer-Encoding: chunked,", "Transfer-Encoding: identity",
-        "Transfer-Encoding : chunked", "Transfer-Encoding:\u000bchunked", "Transfer-Encoding: gzip, chunked", "X: y\r\n Transfer-Encoding: chunked",
-        "X: y\nTransfer-Encoding: chunked", "X: y\rTransfer-Encoding: chunked", "Transfer-Encoding: x\r\nTransfer-Encoding: chunked", "Transfer_Encoding: chunked",
+        "Content-Length: 5", "Content-Length: 0", "Content-Length: +5", "Content-Length: 5, 5", "content-length:5",
+        "Content-Length : 5", "Content-Length:",
+        "Content-Length: 00005", "Content-Length: 18446744073709551621", " Content-Length: 5", "Content_Length: 5",
+        "Content-Length\0: 5",
+        "Transfer-Encoding: chunked", "Transfer-Encoding: chunked", "Transfer-Encoding: Chunked\t", "Transfer-Encoding: chunked,",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding : chunked", "Transfer-Encoding:\u000bchunked", "Transfer-Encoding: gzip, chunked",
+        "X: y\r\n Transfer-Encoding: chunked",
+        "X: y\nTransfer-Encoding: chunked", "X: y\rTransfer-Encoding: chunked",
+        "Transfer-Encoding: x\r\nTransfer-Encoding: chunked", "Transfer_Encoding: chunked",
         "Transfer-Encoding: \"chunked\"", "Transfer-Encoding: chun\u00ffked", "Transfer-Encoding\u00a0: chunked",
-        "Connection: close", "Connection: keep-alive", "Connection: Transfer-Encoding", "Connection: Content-Length, Host", "Connection: X-A, upgrade",
-        "Upgrade: websocket", "Upgrade: h2c", "Expect: 100-continue", "TE: trailers", "Trailer: X-T", "Host: b", "Host:", "Host: a@b", "X-A: 1", "X-B:", "Cookie: a=1",
-        "X-Forwarded-For: 1.1.1.1", "Forwarded: for=x", "CDN-Loop: gw", "X-Obs: \u00e4\u0085\u00a0", "X: a\tb", "X: a\0b", "GET / HTTP/1.1", "Keep-Alive: 5", ": x", "X",
+        "Connection: close", "Connection: keep-alive", "Connection: Transfer-Encoding", "Connection: Content-Length, Host",
+        "Connection: X-A, upgrade",
+        "Upgrade: websocket", "Upgrade: h2c", "Expect: 100-continue", "TE: trailers", "Trailer: X-T", "Host: b", "Host:",
+        "Host: a@b", "X-A: 1", "X-B:", "Cookie: a=1",
+        "X-Forwarded-For: 1.1.1.1", "Forwarded: for=x", "CDN-Loop: gw", "X-Obs: \u00e4\u0085\u00a0", "X: a\tb", "X: a\0b",
+        "GET / HTTP/1.1", "Keep-Alive: 5", ": x", "X",
     ];
 
-    private static readonly string[] s_statuses = ["200 OK", "200", "204 No Content", "304 Not Modified", "100 Continue", "101 Switching Protocols", "500 \u00e4", "999 x", "20 x", "2000", "099"];
-    private static readonly string[] s_sizes = ["0", "1", "5", "a", "0005", "5;x", "5;x=\"y\"", "5 ", "0x5", "+5", "-1", "ffffffffffffffff", "7fffffffffffffff", "5;a\nb", "5;a\rb", "", "5,", "5\0"];
+    private static readonly string[] s_statuses = ["200 OK", "200", "204 No Content", "304 Not Modified", "100 Continue",
+        "101 Switching Protocols", "500 \u00e4", "999 x", "20 x", "2000", "099"];
+    private static readonly string[] s_sizes = ["0", "1", "5", "a", "0005", "5;x", "5;x=\"y\"", "5 ", "0x5", "+5", "-1",
+        "ffffffffffffffff", "7fffffffffffffff", "5;a\nb", "5;a\rb", "", "5,", "5\0"];
 
     /// <summary>A request with what follows it.</summary>
     public string Request()
@@ -60,9 +74,12 @@ internal sealed class MessageGrammar(Random random)
         StringBuilder text = new();
         for (int i = random.Next(4); i > 0; i--)
         {
-            string size = random.Next(4) == 0 ? Of(s_sizes) : random.Next(1, 20).ToString("x", System.Globalization.CultureInfo.InvariantCulture);
-            int length = int.TryParse(size, System.Globalization.NumberStyles.HexNumber, null, out int parsed) && parsed is > 0 and < 100 ? parsed : 5;
-            text.Append(size).Append(End()).Append('x', random.Next(15) == 0 ? length + random.Next(-1, 2) : length).Append(End());
+            string size = random.Next(4) == 0 ? Of(s_sizes) : random.Next(1, 20).ToString("x",
+                System.Globalization.CultureInfo.InvariantCulture);
+            int length = int.TryParse(size, System.Globalization.NumberStyles.HexNumber, null,
+                out int parsed) && parsed is > 0 and < 100 ? parsed : 5;
+            text.Append(size).Append(End()).Append('x', random.Next(15) == 0 ? length + random.Next(-1,
+                2) : length).Append(End());
         }
 
         text.Append('0').Append(End());

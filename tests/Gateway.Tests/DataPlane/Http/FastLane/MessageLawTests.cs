@@ -17,7 +17,8 @@ public sealed class MessageLawTests
     private static readonly Gen<string> s_token = TextOf(TokenChars, 1, 20);
 
     // Field content: visible, blank and over 0x7F, trimmed as a reader trims it.
-    private static readonly Gen<string> s_value = TextOf("aZ09 \t,;:=\"\\()<>@!\u0080\u00a0\u00ff", 0, 30).Select(static v => v.Trim(' ', '\t'));
+    private static readonly Gen<string> s_value = TextOf("aZ09 \t,;:=\"\\()<>@!\u0080\u00a0\u00ff", 0,
+        30).Select(static v => v.Trim(' ', '\t'));
 
     private static readonly Gen<(string Name, string Value)> s_line =
         s_token.Where(static name => KnownHeaders.Of(name.AsSpan()) == KnownHeader.Other).SelectMany(
@@ -52,7 +53,8 @@ public sealed class MessageLawTests
             byte[] raw = Heads.Bytes(whole);
             RequestHead parsed = Heads.RequestHead;
             Assert.Equal(ParseStatus.Complete, parsed.Parse(raw));
-            Assert.Equal((request.Method, "/" + request.Path), (Heads.Text(parsed.Method.Of(raw)), Heads.Text(parsed.PathAndQuery(raw))));
+            Assert.Equal((request.Method, "/" + request.Path), (Heads.Text(parsed.Method.Of(raw)),
+                Heads.Text(parsed.PathAndQuery(raw))));
             List<(string, string)> read = [];
             foreach (HeaderLine line in parsed.Lines)
             {
@@ -74,7 +76,8 @@ public sealed class MessageLawTests
     {
         Gen<byte[]> bytes = Gen.OneOf(
             Gen.Choose(0, 255).Select(static b => (byte)b).ArrayOf(),
-            Gen.Elements("GET ", "/", " HTTP/1.1", "\r\n", "Host: a", "\n", "\r", ":", " ", "HTTP/1.1 200", "0", "5", ";", "\0", "x", "\r\n\r\n")
+            Gen.Elements("GET ", "/", " HTTP/1.1", "\r\n", "Host: a", "\n", "\r", ":", " ", "HTTP/1.1 200", "0", "5", ";", "\0",
+                "x", "\r\n\r\n")
                 .ArrayOf().Select(static parts => Heads.Bytes(string.Concat(parts))));
         Check.One(s_config, Prop.ForAll(Arb.From(bytes), Arb.From(Gen.Choose(1, 7)), static (raw, portion) =>
         {
@@ -87,7 +90,8 @@ public sealed class MessageLawTests
             foreach (BodyKind kind in Enum.GetValues<BodyKind>())
             {
                 (string data, BodyStep end, _, string trailers) = Heads.Body(new BodyReader(kind, 10), raw, () => raw.Length);
-                (string sameData, BodyStep sameEnd, _, string sameTrailers) = Heads.Body(new BodyReader(kind, 10), raw, () => portion);
+                (string sameData, BodyStep sameEnd, _, string sameTrailers) = Heads.Body(new BodyReader(kind, 10), raw,
+                    () => portion);
                 Assert.Equal((data, end, trailers), (sameData, sameEnd, sameTrailers));
             }
         }));
@@ -104,7 +108,8 @@ public sealed class MessageLawTests
                 byte[] buffer = new byte[10_000];
                 foreach (string chunk in chunks)
                 {
-                    text.Append(Heads.Text(buffer.AsSpan(0, ChunkWriter.WriteSize(chunk.Length, buffer)))).Append(chunk).Append(Heads.Text(ChunkWriter.DataEnd));
+                    text.Append(Heads.Text(buffer.AsSpan(0, ChunkWriter.WriteSize(chunk.Length,
+                        buffer)))).Append(chunk).Append(Heads.Text(ChunkWriter.DataEnd));
                 }
 
                 string lines = string.Concat(trailers.Select(static line => $"{line.Name}: {line.Value}\r\n"));
@@ -119,13 +124,17 @@ public sealed class MessageLawTests
     {
         string[] words =
         [
-            .. Enum.GetNames<KnownHeader>(), "TE", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Transfer-Encoding",
-            "HTTP2-Settings", "Content-Length", "CDN-Loop", "X-Forwarded-For", "X-Forwarded-Proto", "X_Forwarded_For", "X-Real-IP", "x_real_ip", "X-Request-Id",
-            "X-Gateway-Reason", "X-Gateway-", "X-Forwarded-", "Content-Type", "Content-Encoding", "Content-Range", "Set-Cookie", "WWW-Authenticate",
+            .. Enum.GetNames<KnownHeader>(), "TE", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
+            "Transfer-Encoding",
+            "HTTP2-Settings", "Content-Length", "CDN-Loop", "X-Forwarded-For", "X-Forwarded-Proto", "X_Forwarded_For",
+            "X-Real-IP", "x_real_ip", "X-Request-Id",
+            "X-Gateway-Reason", "X-Gateway-", "X-Forwarded-", "Content-Type", "Content-Encoding", "Content-Range", "Set-Cookie",
+            "WWW-Authenticate",
             "Cache-Control", "Max-Forwards", "X", "", "Sec-Fetch-Dest", "User-Agent", "Xonnection", "Cookies", "hosx",
         ];
         Gen<string> names = Gen.OneOf(
-            Gen.Elements(words), Gen.Elements(words).Select(static w => w.ToUpperInvariant()), Gen.Elements(words).Select(static w => w.ToLowerInvariant()), s_token);
+            Gen.Elements(words), Gen.Elements(words).Select(static w => w.ToUpperInvariant()),
+                Gen.Elements(words).Select(static w => w.ToLowerInvariant()), s_token);
         Check.One(s_config, Prop.ForAll(Arb.From(names), Arb.From(s_value), Arb.From(names), static (name, value, other) =>
         {
             byte[] bytes = Heads.Bytes(name);

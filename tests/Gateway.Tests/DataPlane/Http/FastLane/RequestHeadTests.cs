@@ -72,7 +72,8 @@ public sealed class RequestHeadTests
 
         foreach (string target in (string[])
         [
-            " /", "/ /", "/a b", "/\u00fcmlaut", "/a\tb", "a", "index.html", "**", "*/", "a:80", "ftp://a/", "ws://a/", "http:/a", "http:a",
+            " /", "/ /", "/a b", "/\u00fcmlaut", "/a\tb", "a", "index.html", "**", "*/", "a:80", "ftp://a/", "ws://a/", "http:/a",
+            "http:a",
             "://a/", "/x#f", "http://a/#", "\\", "?x",
         ])
         {
@@ -87,7 +88,8 @@ public sealed class RequestHeadTests
         [
             "X : 1", " X: 1", "\tX: 1", "X", "X 1", ": 1", ":", "X\u00e4: 1", "X(: 1", "X@: 1", "X\t: 1", "X-A: 1\r\n folded",
             "X-A: 1\r\n\tfolded", "X-A: 1\r\n ", "\"X\": 1", "X=1", "[]: 1", "Transfer-Encoding : chunked", "Content-Length : 5",
-            " Transfer-Encoding: chunked", "X: 1\r\n Transfer-Encoding: chunked", "Transfer\u00adEncoding: chunked", "X{}: 1", "GET / HTTP/1.1",
+            " Transfer-Encoding: chunked", "X: 1\r\n Transfer-Encoding: chunked", "Transfer\u00adEncoding: chunked", "X{}: 1",
+            "GET / HTTP/1.1",
         ])
         {
             data.Add($"GET / HTTP/1.1\r\n{Host}{line}\r\n\r\n", nameof(HeadFault.Line), 400);
@@ -97,10 +99,14 @@ public sealed class RequestHeadTests
         // Framing.
         foreach (string line in (string[])
         [
-            "Content-Length:", "Content-Length: +5", "Content-Length: -1", "Content-Length: 5, 5", "Content-Length: 5,", "Content-Length: 0x5",
-            "Content-Length: 5 5", "Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5\r\ncontent-length: 6", "Content-Length: 1e3",
-            "Content-Length: 9223372036854775808", "Content-Length: 18446744073709551621", "Content-Length: 99999999999999999999999999",
-            "Content-Length: \u00b2", "Content-Length: 5;", "Content-Length: \"5\"", "Content-Length: 1_000", "Content-Length: five",
+            "Content-Length:", "Content-Length: +5", "Content-Length: -1", "Content-Length: 5, 5", "Content-Length: 5,",
+            "Content-Length: 0x5",
+            "Content-Length: 5 5", "Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5\r\ncontent-length: 6",
+            "Content-Length: 1e3",
+            "Content-Length: 9223372036854775808", "Content-Length: 18446744073709551621",
+            "Content-Length: 99999999999999999999999999",
+            "Content-Length: \u00b2", "Content-Length: 5;", "Content-Length: \"5\"", "Content-Length: 1_000",
+            "Content-Length: five",
             "Content-Length: 000000000000000000000000000000000",
         ])
         {
@@ -109,22 +115,30 @@ public sealed class RequestHeadTests
 
         foreach (string line in (string[])
         [
-            "Transfer-Encoding:", "Transfer-Encoding: gzip", "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked, gzip",
-            "Transfer-Encoding: chunked,", "Transfer-Encoding: ,chunked", "Transfer-Encoding: chunked, chunked", "Transfer-Encoding: xchunked",
-            "Transfer-Encoding: chunkedx", "Transfer-Encoding: \"chunked\"", "Transfer-Encoding: 'chunked'", "Transfer-Encoding: chunked;",
-            "Transfer-Encoding: chunked;q=1", "Transfer-Encoding: identity", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding:", "Transfer-Encoding: gzip", "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: chunked, gzip",
+            "Transfer-Encoding: chunked,", "Transfer-Encoding: ,chunked", "Transfer-Encoding: chunked, chunked",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding: chunkedx", "Transfer-Encoding: \"chunked\"", "Transfer-Encoding: 'chunked'",
+            "Transfer-Encoding: chunked;",
+            "Transfer-Encoding: chunked;q=1", "Transfer-Encoding: identity",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
             "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "Transfer-Encoding: x\r\nTransfer-Encoding: chunked",
             "Transfer-Encoding: chun ked", "Transfer-Encoding: \u00a0chunked", "Transfer-Encoding: chunked\u0085",
-            "Transfer-Encoding: : chunked", "Transfer-Encoding: cow\r\nContent-Length: 5", "Transfer-Encoding:\r\nContent-Length: 5",
+            "Transfer-Encoding: : chunked", "Transfer-Encoding: cow\r\nContent-Length: 5",
+            "Transfer-Encoding:\r\nContent-Length: 5",
         ])
         {
             data.Add($"POST / HTTP/1.1\r\n{Host}{line}\r\n\r\n", nameof(HeadFault.TransferEncoding), 400);
         }
 
         data.Add($"POST / HTTP/1.0\r\n{Host}Transfer-Encoding: chunked\r\n\r\n", nameof(HeadFault.TransferEncoding), 400);
-        data.Add($"POST / HTTP/1.1\r\n{Host}Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n", nameof(HeadFault.BothFramings), 400);
-        data.Add($"POST / HTTP/1.1\r\n{Host}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", nameof(HeadFault.BothFramings), 400);
-        data.Add($"GET / HTTP/1.1\r\n{Host}Content-Length: 5\r\ntransfer-encoding:chunked\r\n\r\n", nameof(HeadFault.BothFramings), 400);
+        data.Add($"POST / HTTP/1.1\r\n{Host}Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
+            nameof(HeadFault.BothFramings), 400);
+        data.Add($"POST / HTTP/1.1\r\n{Host}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            nameof(HeadFault.BothFramings), 400);
+        data.Add($"GET / HTTP/1.1\r\n{Host}Content-Length: 5\r\ntransfer-encoding:chunked\r\n\r\n",
+            nameof(HeadFault.BothFramings), 400);
         data.Add($"POST / HTTP/1.0\r\n{Host}\r\n", nameof(HeadFault.LengthRequired), 400);
         data.Add($"PUT / HTTP/1.0\r\n{Host}\r\n", nameof(HeadFault.LengthRequired), 400);
 
@@ -137,8 +151,10 @@ public sealed class RequestHeadTests
         data.Add("GET / HTTP/1.0\r\nHost: a b\r\n\r\n", nameof(HeadFault.Host), 400);
         foreach (string host in (string[])
         [
-            "u@a", "u:p@a", "a b", "a/b", "a?b", "a#b", "a\\b", "\u00e4", "a\tb", "a:", "a:b", "a:80:80", "a:-1", "a:65536", "a:+80", "a: 80",
-            "a:800000", ":80", "[::1", "::1", "[]", "[::1]x", "[::1]:", "[::1]:x", "[::1%25eth0]", "[g::1]", "[1.2.3.4]", "[::1]]", "[[::1]]",
+            "u@a", "u:p@a", "a b", "a/b", "a?b", "a#b", "a\\b", "\u00e4", "a\tb", "a:", "a:b", "a:80:80", "a:-1", "a:65536",
+            "a:+80", "a: 80",
+            "a:800000", ":80", "[::1", "::1", "[]", "[::1]x", "[::1]:", "[::1]:x", "[::1%25eth0]", "[g::1]", "[1.2.3.4]",
+            "[::1]]", "[[::1]]",
             "[v1.a]", "a%", "a%4", "a%gg", "a[b", "\"a\"", "<a>", "a^", "a`b", "a{b", "a|b", "http://a", "[1:2:3]",
         ])
         {
@@ -150,8 +166,10 @@ public sealed class RequestHeadTests
             data.Add($"GET http://{authority}/ HTTP/1.1\r\nHost: a\r\n\r\n", nameof(HeadFault.Host), 400);
         }
 
-        data.Add($"GET / HTTP/1.1\r\n{Host}Connection: {string.Join(',', Enumerable.Repeat("x", 65))}\r\n\r\n", nameof(HeadFault.ConnectionNames), 400);
-        data.Add($"GET / HTTP/1.1\r\n{Host}{string.Concat(Enumerable.Repeat("Connection:\r\n", 65))}\r\n", nameof(HeadFault.ConnectionNames), 400);
+        data.Add($"GET / HTTP/1.1\r\n{Host}Connection: {string.Join(',', Enumerable.Repeat("x", 65))}\r\n\r\n",
+            nameof(HeadFault.ConnectionNames), 400);
+        data.Add($"GET / HTTP/1.1\r\n{Host}{string.Concat(Enumerable.Repeat("Connection:\r\n", 65))}\r\n",
+            nameof(HeadFault.ConnectionNames), 400);
         return data;
     }
 
@@ -272,7 +290,8 @@ public sealed class RequestHeadTests
             return Begin + new string('x', bytes - Begin.Length - 4) + "\r\n\r\n";
         }
 
-        string Lined(int lines) => "GET / HTTP/1.1\r\nHost: a\r\n" + string.Concat(Enumerable.Repeat("X:\r\n", lines - 1)) + "\r\n";
+        string Lined(int lines) => "GET / HTTP/1.1\r\nHost: a\r\n" + string.Concat(Enumerable.Repeat("X:\r\n",
+            lines - 1)) + "\r\n";
 
         Assert.Equal(ParseStatus.Complete, Heads.Request(Sized(MessageHead.BytesMax)).Status);
         Assert.Equal(ParseStatus.Complete, Heads.Request("\r\n" + Sized(MessageHead.BytesMax)).Status);
@@ -292,7 +311,8 @@ public sealed class RequestHeadTests
             Assert.Equal((ParseStatus.Refused, fault, 431), (status, head.Fault, head.Refusal!.Status));
             foreach (int portion in (int[])[1000, 4096, 65535])
             {
-                Assert.Equal(Heads.Describe(head, status, Heads.Bytes(text)), Heads.RequestInPortions(Heads.Bytes(text), () => portion));
+                Assert.Equal(Heads.Describe(head, status, Heads.Bytes(text)), Heads.RequestInPortions(Heads.Bytes(text),
+                    () => portion));
             }
         }
     }

@@ -3,7 +3,8 @@ using Gateway.DataPlane.Http.FastLane;
 
 namespace Gateway.Tests.DataPlane.Http.FastLane;
 
-/// <summary>What an instance may answer. It may be broken or hostile; what follows its head must never be another answer.</summary>
+/// <summary>What an instance may answer. It may be broken or hostile; what follows its head must never be another
+/// answer.</summary>
 public sealed class ResponseHeadTests
 {
     /// <summary>Head and fault, as an answer to GET.</summary>
@@ -14,47 +15,55 @@ public sealed class ResponseHeadTests
         TheoryData<string, string> data = [];
         foreach (string head in (string[])
         [
-            "HTTP/1.1 200 OK\n\n", "HTTP/1.1 200 OK\r\nX: 1\n\r\n", "HTTP/1.1 200 OK\r\nX: 1\r2\r\n\r\n", "HTTP/1.1 200 O\0K\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nX: \u0001\r\n\r\n", "\0", "HTTP/1.1 200 OK\rContent-Length: 0\r\n\r\n", "HTTP/1.1 200 \u007f\r\n\r\n",
+            "HTTP/1.1 200 OK\n\n", "HTTP/1.1 200 OK\r\nX: 1\n\r\n", "HTTP/1.1 200 OK\r\nX: 1\r2\r\n\r\n",
+            "HTTP/1.1 200 O\0K\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX: \u0001\r\n\r\n", "\0", "HTTP/1.1 200 OK\rContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 \u007f\r\n\r\n",
         ])
         {
             data.Add(head, nameof(HeadFault.ControlByte));
         }
 
-        foreach (string line in (string[])["", "HTP/1.1 200 OK", "http/1.1 200 OK", " HTTP/1.1 200 OK", "200 OK", "ICY 200 OK", "<html>", "SSH-2.0-x"])
+        foreach (string line in (string[])["", "HTP/1.1 200 OK", "http/1.1 200 OK", " HTTP/1.1 200 OK", "200 OK", "ICY 200 OK",
+            "<html>", "SSH-2.0-x"])
         {
             data.Add($"{line}\r\n\r\n", nameof(HeadFault.StartLine));
         }
 
         foreach (string line in (string[])
-            ["HTTP/2 200 OK", "HTTP/2.0 200 OK", "HTTP/1 200 OK", "HTTP/1.10 200 O", "HTTP/1.x 200 OK", "HTTP/1.1", "HTTP/1.1 20", "HTTP/1.1\t200 OK"])
+            ["HTTP/2 200 OK", "HTTP/2.0 200 OK", "HTTP/1 200 OK", "HTTP/1.10 200 O", "HTTP/1.x 200 OK", "HTTP/1.1", "HTTP/1.1 20",
+            "HTTP/1.1\t200 OK"])
         {
             data.Add($"{line}\r\n\r\n", nameof(HeadFault.Version));
         }
 
         foreach (string line in (string[])
         [
-            "HTTP/1.1 099 x", "HTTP/1.1 000 x", "HTTP/1.1 600 x", "HTTP/1.1 999 x", "HTTP/1.1 2000 x", "HTTP/1.1 200OK", "HTTP/1.1  200 OK",
+            "HTTP/1.1 099 x", "HTTP/1.1 000 x", "HTTP/1.1 600 x", "HTTP/1.1 999 x", "HTTP/1.1 2000 x", "HTTP/1.1 200OK",
+            "HTTP/1.1  200 OK",
             "HTTP/1.1 +20 OK", "HTTP/1.1 20x OK", "HTTP/1.1 200\tOK", "HTTP/1.1 -200",
         ])
         {
             data.Add($"{line}\r\n\r\n", nameof(HeadFault.Status));
         }
 
-        foreach (string line in (string[])["X : 1", " X: 1", "X", ": 1", "X: 1\r\n folded", "Transfer-Encoding : chunked", "HTTP/1.1 200 OK"])
+        foreach (string line in (string[])["X : 1", " X: 1", "X", ": 1", "X: 1\r\n folded", "Transfer-Encoding : chunked",
+            "HTTP/1.1 200 OK"])
         {
             data.Add($"HTTP/1.1 200 OK\r\n{line}\r\n\r\n", nameof(HeadFault.Line));
         }
 
         foreach (string line in (string[])
-            ["Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5, 5", "Content-Length: -1", "Content-Length: +1", "Content-Length:", "Content-Length: 99999999999999999999"])
+            ["Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5, 5", "Content-Length: -1", "Content-Length: +1",
+            "Content-Length:", "Content-Length: 99999999999999999999"])
         {
             data.Add($"HTTP/1.1 200 OK\r\n{line}\r\n\r\n", nameof(HeadFault.ContentLength));
         }
 
         foreach (string line in (string[])
         [
-            "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: identity", "Transfer-Encoding: chunked,", "Transfer-Encoding:",
+            "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: identity", "Transfer-Encoding: chunked,",
+            "Transfer-Encoding:",
             "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked;x",
         ])
         {
@@ -105,11 +114,13 @@ public sealed class ResponseHeadTests
     [InlineData("HTTP/1.1 100 Continue\r\n\r\n", nameof(MethodKind.Post), nameof(BodyKind.None), -1, true)]
     [InlineData("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", nameof(MethodKind.Get), nameof(BodyKind.None), -1, true)]
     [InlineData("HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n", nameof(MethodKind.Get), nameof(BodyKind.None), 5, false)]
-    public void Framing_depends_on_method_status_and_head(string text, string methodName, string body, long length, bool keepAlive)
+    public void Framing_depends_on_method_status_and_head(string text, string methodName, string body, long length,
+        bool keepAlive)
     {
         MethodKind method = Enum.Parse<MethodKind>(methodName);
         (ResponseHead head, ParseStatus status) = Heads.Response(text, method);
-        Assert.Equal((ParseStatus.Complete, body, length, keepAlive), (status, head.Body.ToString(), head.ContentLength, head.KeepAlive));
+        Assert.Equal((ParseStatus.Complete, body, length, keepAlive), (status, head.Body.ToString(), head.ContentLength,
+            head.KeepAlive));
         Assert.Null(head.Refusal);
         AssertSameInPortions(text, method, offered: false);
         AssertSameInPortions(text + "HTTP/1.1 200 OK\n", method, offered: false);
