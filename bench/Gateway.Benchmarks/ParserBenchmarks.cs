@@ -51,8 +51,13 @@ public class ParserBenchmarks
     [Benchmark]
     public int WriteRequest() => RequestHeadWriter.Write(
         _request, _requestBytes,
-        new OutgoingRequest { Client = "192.0.2.1"u8, LoopId = "gateway-0123456789"u8, FallbackHost = "10.0.0.1:80"u8,
-            ForwardedFor = true }, _to);
+        new OutgoingRequest
+        {
+            Client = "192.0.2.1"u8,
+            LoopId = "gateway-0123456789"u8,
+            FallbackHost = "10.0.0.1:80"u8,
+            ForwardedFor = true
+        }, _to);
 
     /// <summary>Instance → us.</summary>
     [Benchmark]

@@ -35,12 +35,20 @@ public sealed class AllocationTests
                 60) == ParseStatus.Complete);
             OutgoingRequest facts = new()
             {
-                Client = "192.0.2.1"u8, LoopId = "gw"u8, ForwardedFor = true, IsEdge = true, Port = 80, FallbackHost = "b"u8,
+                Client = "192.0.2.1"u8,
+                LoopId = "gw"u8,
+                ForwardedFor = true,
+                IsEdge = true,
+                Port = 80,
+                FallbackHost = "b"u8,
             };
             int written = RequestHeadWriter.Write(head, request, facts, to) + head.CountOwnId(request, "gw"u8);
             Assert.True(answer.Parse(response, 0, MethodKind.Get) == ParseStatus.Complete);
-            written += ResponseHeadWriter.Write(answer, response, new OutgoingResponse { ClientMinorVersion = 1,
-                KeepAlive = true }, to);
+            written += ResponseHeadWriter.Write(answer, response, new OutgoingResponse
+            {
+                ClientMinorVersion = 1,
+                KeepAlive = true
+            }, to);
             BodyReader reader = new(BodyKind.Chunked);
             Assert.True(reader.Next(body, out int consumed, out _, out int length) == BodyStep.Data && length == 5);
             Assert.True(reader.Next(body.AsSpan(consumed), out _, out _, out _) == BodyStep.Done && reader.Trailers.IsEmpty);

@@ -14,6 +14,10 @@ public sealed partial class FuzzTests(ITestOutputHelper output)
     // What a lenient reader may have ignored around a name: nothing that could belong to one.
     private const string NoToken = @"[^!#$%&'*+.^_`|~0-9A-Za-z\r\n:-]*";
 
+    private const RegexOptions Options = RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture;
+
+    private const int TimeoutMs = 60_000;
+
     private const int FixedSeed = 20261122;
 
     // Tests of one class run one after the other.
@@ -179,7 +183,7 @@ public sealed partial class FuzzTests(ITestOutputHelper output)
         string data = "";
         at = 0;
         while (size.Match(text, at) is { Success: true } line
-            && long.TryParse(line.Groups[1].ValueSpan, NumberStyles.HexNumber, CultureInfo.InvariantCulture,
+            && long.TryParse(line.Groups["size"].ValueSpan, NumberStyles.HexNumber, CultureInfo.InvariantCulture,
                 out long length) && length >= 0)
         {
             at += line.Length;
@@ -230,30 +234,29 @@ public sealed partial class FuzzTests(ITestOutputHelper output)
         }
     }
 
-    [GeneratedRegex(@"\r?\n\r?\n|\r\r")]
+    [GeneratedRegex(@"\r?\n\r?\n|\r\r", Options, TimeoutMs)]
     private static partial Regex AnyEnd();
 
-    [GeneratedRegex(@"(?<=[\r\n])" + NoToken + "content-length" + NoToken + ":",
-        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
+    [GeneratedRegex(@"(?<=[\r\n])" + NoToken + "content-length" + NoToken + ":", Options, TimeoutMs)]
     private static partial Regex ContentLengthLine();
 
-    [GeneratedRegex(@"(?<=[\r\n])" + NoToken + "transfer-encoding" + NoToken + ":",
-        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
+    [GeneratedRegex(@"(?<=[\r\n])" + NoToken + "transfer-encoding" + NoToken + ":", Options, TimeoutMs)]
     private static partial Regex TransferEncodingLine();
 
-    [GeneratedRegex(@"(?<=[\r\n])" + NoToken + "host" + NoToken + ":", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
+    [GeneratedRegex(@"(?<=[\r\n])" + NoToken + "host" + NoToken + ":", Options, TimeoutMs)]
     private static partial Regex HostLine();
 
-    [GeneratedRegex(@"\G([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")]
+    [GeneratedRegex(@"\G(?<size>[0-9a-f]{1,16})(;[\t\x20-\x7e\x80-\xff]*)?\r\n", Options, TimeoutMs)]
     private static partial Regex StrictSize();
 
-    [GeneratedRegex(@"\G([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")]
+    [GeneratedRegex(@"\G(?<size>[0-9a-f]{1,16})[ \t]*(;[\t\x20-\x7e\x80-\xff]*)?\r\n", Options, TimeoutMs)]
     private static partial Regex PaddedSize();
 
-    [GeneratedRegex(@"\G(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n")]
+    [GeneratedRegex(@"\G([!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n", Options, TimeoutMs)]
     private static partial Regex Trailers();
 
-    [GeneratedRegex(@"^(content-length|transfer-encoding|host|connection|upgrade|te|cookie|expect|x-forwarded-[^:]+|forwarded|cdn-loop):",
-        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.Multiline)]
+    [GeneratedRegex(
+        @"^(content-length|transfer-encoding|host|connection|upgrade|te|cookie|expect|x-forwarded-[^:]+|forwarded|cdn-loop):",
+        Options | RegexOptions.Multiline, TimeoutMs)]
     private static partial Regex Forbidden();
 }

@@ -8,7 +8,10 @@ public sealed class HeadWriterTests
 {
     private static OutgoingRequest Internal => new()
     {
-        Client = "192.0.2.1"u8, LoopId = "gw"u8, FallbackHost = "10.0.0.1:80"u8, ForwardedFor = true,
+        Client = "192.0.2.1"u8,
+        LoopId = "gw"u8,
+        FallbackHost = "10.0.0.1:80"u8,
+        ForwardedFor = true,
     };
 
     [Fact]
@@ -111,8 +114,13 @@ public sealed class HeadWriterTests
             expected.Add("CDN-Loop: gw");
             string written = Written(text, new OutgoingRequest
             {
-                Client = Heads.Bytes(client), LoopId = "gw"u8, ForwardedFor = true, IsEdge = true, IsTls = true, Port = 443,
-                    Believed = believed,
+                Client = Heads.Bytes(client),
+                LoopId = "gw"u8,
+                ForwardedFor = true,
+                IsEdge = true,
+                IsTls = true,
+                Port = 443,
+                Believed = believed,
             });
             Assert.Equal($"GET / HTTP/1.1\r\n{string.Join("\r\n", expected)}\r\n\r\n", written);
         }
@@ -141,8 +149,11 @@ public sealed class HeadWriterTests
     {
         (ResponseHead head, ParseStatus status) = Heads.Response(text);
         Assert.Equal(ParseStatus.Complete, status);
-        Assert.Equal(expected, Heads.Write(head, text, new OutgoingResponse { ClientMinorVersion = clientMinor,
-            KeepAlive = keepAlive }));
+        Assert.Equal(expected, Heads.Write(head, text, new OutgoingResponse
+        {
+            ClientMinorVersion = clientMinor,
+            KeepAlive = keepAlive
+        }));
     }
 
     [Fact]
@@ -151,8 +162,11 @@ public sealed class HeadWriterTests
         const string Text = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nX: 1\r\n\r\n";
         Assert.Equal(
             "HTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: 10\r\n\r\n",
-            Heads.Write(Heads.Response(Text, MethodKind.Head).Head, Text, new OutgoingResponse { ClientMinorVersion = 1,
-                KeepAlive = true }));
+            Heads.Write(Heads.Response(Text, MethodKind.Head).Head, Text, new OutgoingResponse
+            {
+                ClientMinorVersion = 1,
+                KeepAlive = true
+            }));
     }
 
     [Fact]
@@ -172,11 +186,18 @@ public sealed class HeadWriterTests
         const string Text = "HTTP/1.1 200 OK\r\nx-frame-options: ALLOW\r\nX: 1\r\nX-Frame-Options: A\r\nContent-Length: 0\r\n\r\n";
         Assert.Equal(
             "HTTP/1.1 200 OK\r\nX: 1\r\nX-Frame-Options: DENY\r\nStrict-Transport-Security: max-age=1\r\nContent-Length: 0\r\n\r\n",
-            Heads.Write(Heads.Response(Text).Head, Text, new OutgoingResponse { ClientMinorVersion = 1, KeepAlive = true,
-                Sets = sets }));
+            Heads.Write(Heads.Response(Text).Head, Text, new OutgoingResponse
+            {
+                ClientMinorVersion = 1,
+                KeepAlive = true,
+                Sets = sets
+            }));
         const string Interim = "HTTP/1.1 103 Early Hints\r\n\r\n";
-        Assert.Equal(Interim, Heads.Write(Heads.Response(Interim).Head, Interim, new OutgoingResponse { ClientMinorVersion = 1,
-            Sets = sets }));
+        Assert.Equal(Interim, Heads.Write(Heads.Response(Interim).Head, Interim, new OutgoingResponse
+        {
+            ClientMinorVersion = 1,
+            Sets = sets
+        }));
     }
 
     [Fact]
