@@ -36,12 +36,13 @@ internal static class Forwarding
     /// as a hyphen: CGI, WSGI and their like read X_Forwarded_For and X-Forwarded-For as one.
     /// </summary>
     public static bool Concerns<TChar>(ReadOnlySpan<TChar> name)
-        where TChar : unmanaged, IBinaryInteger<TChar> => name.Length switch
-    {
-        9 => Begins(name, "forwarded"u8) || Begins(name, "x-real-ip"u8),
-        > 12 => Begins(name, "x-forwarded-"u8),
-        _ => false,
-    };
+        where TChar : unmanaged, IBinaryInteger<TChar> =>
+        name.Length switch
+        {
+            9 => Begins(name, "forwarded"u8) || Begins(name, "x-real-ip"u8),
+            > 12 => Begins(name, "x-forwarded-"u8),
+            _ => false,
+        };
 
     /// <summary>As <see cref="Concerns{TChar}"/>, on characters.</summary>
     public static bool Concerns(ReadOnlySpan<char> name) => Concerns<char>(name);

@@ -88,7 +88,9 @@ internal static class KnownHeaders
             case (12 << 8) | 'x': return Is(name, "x-request-id"u8, KnownHeader.RequestId);
             case (13 << 8) | 'a': return Is(name, "authorization"u8, KnownHeader.Authorization);
             case (13 << 8) | 'c':
-                return Equal(name, "cache-control"u8) ? KnownHeader.CacheControl : Is(name, "content-range"u8, KnownHeader.ContentRange);
+                return Equal(name, "cache-control"u8)
+                    ? KnownHeader.CacheControl
+                    : Is(name, "content-range"u8, KnownHeader.ContentRange);
             case (14 << 8) | 'c': return Is(name, "content-length"u8, KnownHeader.ContentLength);
             case (14 << 8) | 'h': return Is(name, "http2-settings"u8, KnownHeader.Http2Settings);
             case (15 << 8) | 'x' when Equal(name, "x-forwarded-for"u8): return KnownHeader.ForwardedFor;

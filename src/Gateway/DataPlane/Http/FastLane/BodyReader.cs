@@ -20,8 +20,8 @@ internal enum BodyStep
 
 /// <summary>
 /// Finds a body's bytes in a stream, in place. In: what arrives, in any portions; out: stretches of data, then trailers, then the
-/// end. Invariant: never a byte more than was announced, and the same stretches of data in sum however the bytes arrive. Allocates
-/// only for trailers, which are bounded.
+/// end. Invariant: never a byte more than was announced, and the same stretches of data in sum however the bytes arrive.
+/// Allocates only for trailers, which are bounded.
 /// </summary>
 internal struct BodyReader
 {
@@ -81,8 +81,8 @@ internal struct BodyReader
     /// <summary>Bytes still to come of a body of known length or of the chunk under way.</summary>
     public readonly long Left => _left;
 
-    /// <summary>Trailer lines to send on, each with CRLF, without the empty line; those that may not stand there are gone. Complete
-    /// when done.</summary>
+    /// <summary>Trailer lines to send on, each with CRLF, without the empty line; those that may not stand there are gone.
+    /// Complete when done.</summary>
     public readonly ReadOnlySpan<byte> Trailers => _trailers is { } trailers ? trailers.Kept : default;
 
     /// <summary>Takes the next bytes.</summary>
@@ -203,8 +203,8 @@ internal struct BodyReader
         return at + 1;
     }
 
-    // RFC 9112 §7.1.1: what we do not know is ignored, to the CRLF. CVE-2025-55315: a bare LF or CR in there ends the line for some
-    // and not for others.
+    // RFC 9112 §7.1.1: what we do not know is ignored, to the CRLF. CVE-2025-55315: a bare LF or CR in there ends the line for
+    // some and not for others.
     private int ReadExtension(ReadOnlySpan<byte> input, int at)
     {
         int end = input[at..].IndexOfAny(Grammar.Controls);

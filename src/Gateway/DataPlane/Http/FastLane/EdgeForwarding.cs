@@ -4,8 +4,8 @@ using System.Text;
 namespace Gateway.DataPlane.Http.FastLane;
 
 /// <summary>
-/// <see cref="Forwarding"/> on bytes: the same lines in the same order, without allocating for a peer that is not believed. A test
-/// holds the two together.
+/// <see cref="Forwarding"/> on bytes: the same lines in the same order, without allocating for a peer that is not believed. A
+/// test holds the two together.
 /// </summary>
 internal static class EdgeForwarding
 {

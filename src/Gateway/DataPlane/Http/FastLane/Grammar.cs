@@ -35,7 +35,7 @@ internal static class Grammar
         if (host[0] == '[')
         {
             int close = host.IndexOf((byte)']');
-            if (close < 0 || host[1..close].ContainsAnyExcept(s_ipv6) || !IPAddress.IsValidUtf8(host[1..close]))
+            if (close < 0 || !IsIpv6(host[1..close]))
             {
                 return false;
             }
@@ -89,6 +89,10 @@ internal static class Grammar
 
         return true;
     }
+
+    // Without a zone, which means something on one host only; a colon tells it from IPv4.
+    private static bool IsIpv6(ReadOnlySpan<byte> address) =>
+        !address.ContainsAnyExcept(s_ipv6) && address.Contains((byte)':') && IPAddress.IsValidUtf8(address);
 
     private static bool IsPort(ReadOnlySpan<byte> port)
     {

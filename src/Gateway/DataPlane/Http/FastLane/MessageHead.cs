@@ -3,9 +3,10 @@ using System.Diagnostics;
 namespace Gateway.DataPlane.Http.FastLane;
 
 /// <summary>
-/// What request and response heads have in common: finding the end, lines, framing, persistence. In: bytes of a connection; out: a
-/// whole head that obeys RFC 9112 to the letter, or a fault. Invariants: the verdict does not depend on how the bytes arrive; no
-/// byte is looked at more than a few times, however slowly they drip; nothing is allocated; no reference to the bytes is kept.
+/// What request and response heads have in common: finding the end, lines, framing, persistence. In: bytes of a connection;
+/// out: a whole head that obeys RFC 9112 to the letter, or a fault. Invariants: the verdict does not depend on how the bytes
+/// arrive; no byte is looked at more than a few times, however slowly they drip; nothing is allocated; no reference to the
+/// bytes is kept.
 /// </summary>
 /// <remarks>
 /// One object serves a loop: it holds a head only until the next one is parsed. Strictness is the point: every leniency known to
@@ -20,8 +21,8 @@ internal abstract class MessageHead
     public const int LinesMax = 1000;
 
     /// <summary>
-    /// Words in Connection at most. Each is compared with each line, so a head full of them would hold the loop up for longer than
-    /// a thousand requests; real ones have three.
+    /// Words in Connection at most. Each is compared with each line, so a head full of them would hold the loop up for longer
+    /// than a thousand requests; real ones have three.
     /// </summary>
     public const int ConnectionWordsMax = 64;
 
@@ -43,7 +44,7 @@ internal abstract class MessageHead
     /// <summary>Whether the connection may serve further messages, by this head alone.</summary>
     public bool KeepAlive { get; protected set; }
 
-    /// <summary>Connection names headers, which end here (<see cref="HeaderRules.IsNamedBy(ReadOnlySpan{byte}, ReadOnlySpan{byte}, KnownHeader)"/>).</summary>
+    /// <summary>Connection names headers, which end here, besides those that do anyway.</summary>
     public bool ConnectionNames { get; private set; }
 
     /// <summary>How the body is delimited.</summary>

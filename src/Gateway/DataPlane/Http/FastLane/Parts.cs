@@ -1,8 +1,11 @@
+using System.Runtime.InteropServices;
+
 namespace Gateway.DataPlane.Http.FastLane;
 
 // The small words of the message layer.
 
 /// <summary>A stretch of a head's bytes. Heads keep no reference to a buffer: whoever has the bytes hands them in.</summary>
+[StructLayout(LayoutKind.Auto)]
 internal readonly record struct Part(int Start, int Length)
 {
     /// <summary>Behind its last byte.</summary>
@@ -17,6 +20,7 @@ internal readonly record struct Part(int Start, int Length)
 /// <param name="NameLength">Length of the name, which the line begins with.</param>
 /// <param name="Value">Value without white space around it.</param>
 /// <param name="Known">What the name means to us.</param>
+[StructLayout(LayoutKind.Auto)]
 internal readonly record struct HeaderLine(Part Line, int NameLength, Part Value, KnownHeader Known)
 {
     /// <summary>Name.</summary>

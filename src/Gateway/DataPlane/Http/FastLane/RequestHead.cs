@@ -81,7 +81,8 @@ internal sealed class RequestHead : MessageHead
         return path.IsEmpty && Form == TargetForm.Absolute ? "/"u8 : path;
     }
 
-    /// <summary>A slash goes before <see cref="PathAndQuery"/> when it is sent: <c>http://host?query</c>, <c>http://host</c>.</summary>
+    /// <summary>A slash goes before <see cref="PathAndQuery"/> when it is sent: <c>http://host</c>, <c>http://host?query</c>.
+    /// </summary>
     public bool LacksSlash(ReadOnlySpan<byte> raw) =>
         Form == TargetForm.Absolute && (_pathAndQuery.Length == 0 || raw[_pathAndQuery.Start] != '/');
 
@@ -185,7 +186,8 @@ internal sealed class RequestHead : MessageHead
 
     private HeadFault Judge(ReadOnlySpan<byte> bytes)
     {
-        // RFC 9112 §3.2: exactly one Host in HTTP/1.1; a valid one where there is one, also where an absolute target overrules it.
+        // RFC 9112 §3.2: exactly one Host in HTTP/1.1; a valid one where there is one, also where an absolute target overrules
+        // it.
         if (HostCount > 1 || (HostCount == 0 && MinorVersion == 1) || !Grammar.IsHost(HostValue.Of(bytes)))
         {
             return HeadFault.Host;
@@ -207,8 +209,8 @@ internal sealed class RequestHead : MessageHead
 
         if (IsChunked)
         {
-            // RFC 9112 §6.1: HTTP/1.0 knows no transfer codings, and somebody on the way has not looked at it. §6.3: with a length
-            // beside it the message may be an attempt at smuggling.
+            // RFC 9112 §6.1: HTTP/1.0 knows no transfer codings, and somebody on the way has not looked at it. §6.3: with a
+            // length beside it the message may be an attempt at smuggling.
             if (MinorVersion == 0)
             {
                 return HeadFault.TransferEncoding;
@@ -246,8 +248,12 @@ internal sealed class RequestHead : MessageHead
     private static MethodKind KindOf(ReadOnlySpan<byte> method) => method.Length switch
     {
         3 => method.SequenceEqual("GET"u8) ? MethodKind.Get : method.SequenceEqual("PUT"u8) ? MethodKind.Put : MethodKind.Other,
-        4 => method.SequenceEqual("POST"u8) ? MethodKind.Post : method.SequenceEqual("HEAD"u8) ? MethodKind.Head : MethodKind.Other,
-        5 => method.SequenceEqual("PATCH"u8) ? MethodKind.Patch : method.SequenceEqual("TRACE"u8) ? MethodKind.Trace : MethodKind.Other,
+        4 => method.SequenceEqual("POST"u8) ? MethodKind.Post
+            : method.SequenceEqual("HEAD"u8) ? MethodKind.Head
+            : MethodKind.Other,
+        5 => method.SequenceEqual("PATCH"u8) ? MethodKind.Patch
+            : method.SequenceEqual("TRACE"u8) ? MethodKind.Trace
+            : MethodKind.Other,
         6 => method.SequenceEqual("DELETE"u8) ? MethodKind.Delete : MethodKind.Other,
         7 => method.SequenceEqual("OPTIONS"u8) ? MethodKind.Options
             : method.SequenceEqual("CONNECT"u8) ? MethodKind.Connect

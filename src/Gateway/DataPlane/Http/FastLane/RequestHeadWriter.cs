@@ -40,8 +40,9 @@ internal readonly ref struct OutgoingRequest
 }
 
 /// <summary>
-/// Writes the head of a request client → instance. In: a parsed head, its bytes, what we know; out: a head in HTTP/1.1 with order,
-/// case and duplicates kept and framing anew. Decides as <c>KestrelLane.ForwardTransformer</c> does; one suite compares the two.
+/// Writes the head of a request client → instance. In: a parsed head, its bytes, what we know; out: a head in HTTP/1.1 with
+/// order, case and duplicates kept and framing anew. Decides as <c>KestrelLane.ForwardTransformer</c> does; one suite compares
+/// the two.
 /// </summary>
 internal static class RequestHeadWriter
 {

@@ -40,8 +40,8 @@ internal sealed class ResponseHead : MessageHead
         return fault == HeadFault.None ? ParseStatus.Complete : Refuse(fault);
     }
 
-    /// <summary>How the body goes on to a client. Its kind is kept, except that one that ends with the connection is sent in chunks
-    /// where the client knows them, so that its connection lives on, and chunks are undone where it does not.</summary>
+    /// <summary>How the body goes on to a client. Its kind is kept, except that one that ends with the connection is sent in
+    /// chunks where the client knows them, so that its connection lives on, and chunks are undone where it does not.</summary>
     public BodyKind BodyFor(int clientMinorVersion) => Body switch
     {
         BodyKind.Chunked or BodyKind.UntilClose => clientMinorVersion == 0 ? BodyKind.UntilClose : BodyKind.Chunked,

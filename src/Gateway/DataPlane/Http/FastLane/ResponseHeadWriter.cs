@@ -17,8 +17,8 @@ internal readonly ref struct OutgoingResponse
 }
 
 /// <summary>
-/// Writes the head of a response instance → client: the instance's status, phrase and lines, framing and connection anew. Decides as
-/// <c>KestrelLane.ForwardTransformer</c> does.
+/// Writes the head of a response instance → client: the instance's status, phrase and lines, framing and connection anew.
+/// Decides as <c>KestrelLane.ForwardTransformer</c> does.
 /// </summary>
 internal static class ResponseHeadWriter
 {

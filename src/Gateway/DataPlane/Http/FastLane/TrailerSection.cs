@@ -9,8 +9,8 @@ internal enum TrailerStatus
 }
 
 /// <summary>
-/// Trailers of one body (RFC 9112 §7.1.2), as strict as a head. In: bytes as they arrive; out: the lines that may go on. Bounded as a
-/// head is; there is one only where a body has trailers.
+/// Trailers of one body (RFC 9112 §7.1.2), as strict as a head. In: bytes as they arrive; out: the lines that may go on.
+/// Bounded as a head is; there is one only where a body has trailers.
 /// </summary>
 internal sealed class TrailerSection
 {

@@ -7,6 +7,19 @@ namespace Gateway.Tests.DataPlane.Http.FastLane;
 /// <summary>Feeds parsers the ways a network does, and says what came out as text.</summary>
 internal static class Heads
 {
+    // As on a loop, one head serves all.
+    [ThreadStatic]
+    private static RequestHead? t_request;
+
+    [ThreadStatic]
+    private static ResponseHead? t_response;
+
+    /// <summary>This thread's head.</summary>
+    public static RequestHead RequestHead => t_request ??= new RequestHead();
+
+    /// <summary>This thread's head.</summary>
+    public static ResponseHead ResponseHead => t_response ??= new ResponseHead();
+
     /// <summary>Bytes of a text in Latin-1, where every character is the byte of its number.</summary>
     public static byte[] Bytes(string text) => Encoding.Latin1.GetBytes(text);
 
@@ -63,11 +76,11 @@ internal static class Heads
         return text.ToString();
     }
 
-    /// <summary>Feeds growing prefixes, as a connection does: <paramref name="next"/> says how many bytes come next. The span ends
-    /// with what has come, in an array of its own, so that a read behind it throws.</summary>
+    /// <summary>Feeds growing prefixes, as a connection does: <paramref name="next"/> says how many bytes come next. The span
+    /// ends with what has come, in an array of its own, so that a read behind it throws.</summary>
     public static string RequestInPortions(ReadOnlySpan<byte> all, Func<int> next)
     {
-        RequestHead head = new();
+        RequestHead head = RequestHead;
         int have = 0;
         int scanned = 0;
         while (true)
@@ -87,7 +100,7 @@ internal static class Heads
     /// <summary>As <see cref="RequestInPortions"/>, for a response.</summary>
     public static string ResponseInPortions(ReadOnlySpan<byte> all, Func<int> next, MethodKind method, bool webSocketOffered)
     {
-        ResponseHead head = new();
+        ResponseHead head = ResponseHead;
         int have = 0;
         int scanned = 0;
         while (true)
