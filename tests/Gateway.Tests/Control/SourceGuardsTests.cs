@@ -21,6 +21,7 @@ public sealed class SourceGuardsTests : IAsyncLifetime
     private readonly GuardOptions _options = new();
     private readonly Plan _plan;
     private CatalogSnapshot _newest;
+    private volatile bool _unsent;
 
     public SourceGuardsTests()
     {
@@ -30,7 +31,7 @@ public sealed class SourceGuardsTests : IAsyncLifetime
             (target, _, _) =>
             {
                 _probed.Enqueue(target);
-                return Task.FromResult(new ProbeResult(!_dead.ContainsKey(target.Instance.ServiceId), "scripted"));
+                return Task.FromResult(_unsent ? ProbeResult.Unsent("no descriptor free") : new ProbeResult(!_dead.ContainsKey(target.Instance.ServiceId), "scripted"));
             },
             () => { },
             NullLogger.Instance);
@@ -55,6 +56,19 @@ public sealed class SourceGuardsTests : IAsyncLifetime
         await Until(() => _guards.Held.Count == 4, "four are held");
         Assert.Equal(["web-1", "web-3", "web-4", "web-5"], Effective());
         Assert.All(_probed, t => Assert.Equal((CheckKind.Http, "/up"), (t.Check.Kind, t.Check.Path)));
+    }
+
+    [Fact]
+    public async Task A_probe_that_Gateway_itself_could_not_send_removes_nobody()
+    {
+        _unsent = true;
+        await DropAllAsync();
+        await Until(() => _guards.Held.Count == 5, "five are held");
+        _unsent = false;
+        _dead["web-1"] = true;
+        _clock.Advance(TimeSpan.FromSeconds(1));
+
+        await Until(() => Effective().Length == 4, "who does not answer goes");
     }
 
     [Fact]
@@ -112,6 +126,8 @@ public sealed class SourceGuardsTests : IAsyncLifetime
     [Theory]
     [InlineData("web", 5)]
     [InlineData("web@production", 5)]
+    [InlineData("web@Production/web-1", 1)]
+    [InlineData("WEB@production", 0)]
     [InlineData("web/web-1", 1)]
     [InlineData("web/n1/web-1", 1)]
     [InlineData("web@production/10.0.0.1:80", 1)]

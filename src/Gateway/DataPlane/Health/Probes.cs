@@ -42,11 +42,14 @@ internal static class Probes
     {
         long began = Stopwatch.GetTimestamp();
         EndPoint endPoint = target.EndPoint;
-        using Socket socket = endPoint is IPEndPoint
-            ? new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
-            : new Socket(SocketType.Stream, ProtocolType.Tcp);
 
         // 1. Connect.
+        using Socket? socket = NewSocket(endPoint, out SocketError lacking);
+        if (socket is null)
+        {
+            return IsOurs(lacking) ? ProbeResult.Unsent($"not probed, Gateway itself: {lacking}") : Failure(ConnectEvidence(lacking));
+        }
+
         try
         {
             socket.NoDelay = true;
@@ -54,7 +57,9 @@ internal static class Probes
         }
         catch (SocketException e)
         {
-            return Failure(ConnectEvidence(e.SocketErrorCode));
+            return IsOurs(e.SocketErrorCode)
+                ? ProbeResult.Unsent($"not probed, Gateway itself: {e.SocketErrorCode}")
+                : Failure(ConnectEvidence(e.SocketErrorCode));
         }
         catch (OperationCanceledException)
         {
@@ -139,6 +144,28 @@ internal static class Probes
     }
 
     private static ProbeResult Failure(string evidence) => new(false, evidence);
+
+    private static Socket? NewSocket(EndPoint endPoint, out SocketError error)
+    {
+        error = SocketError.Success;
+        try
+        {
+            return endPoint is IPEndPoint
+                ? new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
+                : new Socket(SocketType.Stream, ProtocolType.Tcp);
+        }
+        catch (SocketException e)
+        {
+            error = e.SocketErrorCode;
+            return null;
+        }
+    }
+
+    // What this process or host lacks says nothing about the instance, and lacking it must not take every instance out at once.
+    // HAProxy's SOCKERR is no result either. No local address or port is told from an address that this host cannot reach by
+    // nothing, so that is a failure.
+    private static bool IsOurs(SocketError error) =>
+        error is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable or SocketError.ProcessLimit;
 
     private static string ConnectEvidence(SocketError error) => error switch
     {
