@@ -224,7 +224,7 @@ internal sealed class AdminApi(
         Weight = destination.Weight,
         InFlight = destination.InFlight,
         Requests = destination.Requests,
-        Failures = destination.Failures + destination.ConnectFailures,
+        Failures = destination.Failures,
     };
 
     /// <summary>The first thing that keeps it out, or what keeps it in.</summary>

@@ -47,7 +47,7 @@ internal static class Probes
         using Socket? socket = NewSocket(endPoint, out SocketError lacking);
         if (socket is null)
         {
-            return IsOurs(lacking) ? ProbeResult.Unsent($"not probed, Gateway itself: {lacking}") : Failure(ConnectEvidence(lacking));
+            return NotConnected(lacking);
         }
 
         try
@@ -57,9 +57,7 @@ internal static class Probes
         }
         catch (SocketException e)
         {
-            return IsOurs(e.SocketErrorCode)
-                ? ProbeResult.Unsent($"not probed, Gateway itself: {e.SocketErrorCode}")
-                : Failure(ConnectEvidence(e.SocketErrorCode));
+            return NotConnected(e.SocketErrorCode);
         }
         catch (OperationCanceledException)
         {
@@ -94,6 +92,17 @@ internal static class Probes
             return Failure($"connected, then {Words(e.SocketErrorCode)}");
         }
     }
+
+    /// <summary>What a connect that failed means.</summary>
+    /// <remarks>
+    /// What this process or host lacks says nothing about the instance, and lacking it must not take every instance out at once:
+    /// HAProxy's SOCKERR is no result either. "No local address or port" also means that this host cannot reach the address at
+    /// all, so that is a failure.
+    /// </remarks>
+    internal static ProbeResult NotConnected(SocketError error) =>
+        error is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable or SocketError.ProcessLimit
+        ? ProbeResult.Unsent($"not probed, Gateway itself lacks something: {error}")
+        : Failure(ConnectEvidence(error));
 
     /// <summary>What a status means: SPEC §5, check: auto and check: http.</summary>
     /// <param name="kind">Auto or Http.</param>
@@ -160,12 +169,6 @@ internal static class Probes
             return null;
         }
     }
-
-    // What this process or host lacks says nothing about the instance, and lacking it must not take every instance out at once.
-    // HAProxy's SOCKERR is no result either. No local address or port is told from an address that this host cannot reach by
-    // nothing, so that is a failure.
-    private static bool IsOurs(SocketError error) =>
-        error is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable or SocketError.ProcessLimit;
 
     private static string ConnectEvidence(SocketError error) => error switch
     {

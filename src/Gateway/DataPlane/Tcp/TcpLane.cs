@@ -209,6 +209,7 @@ internal sealed class TcpLane : IAsyncDisposable
                     return;
                 }
 
+                target.Failed();
                 target.Health.ConnectFailed(outcome.Evidence);
             }
             finally
