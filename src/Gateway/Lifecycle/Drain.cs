@@ -56,13 +56,16 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
         while (!hurry.IsCancellationRequested && clock.GetElapsedTime(began) < options.Timeout)
         {
             http.CloseIdle(options.Idle);
-            if (http.Connections == 0 && tcp.Relays == 0)
+            if (Open == 0)
             {
                 log.LogInformation("drained in {Seconds:0.0} s, nothing was cut", clock.GetElapsedTime(began).TotalSeconds);
                 return;
             }
 
             await Pause(s_poll, hurry);
+
+            // Again each time: a connection may turn out to speak HTTP/2 only now.
+            http.BeginDrain();
         }
 
         // 4. The deadline: whoever can be told is told, and gets a moment to leave. A second signal skips that.
@@ -80,14 +83,19 @@ internal sealed class Drain(ListenerSet listeners, HttpLane http, TcpLane tcp, G
         }
 
         // 5. The rest is cut. Told or cut, it is counted: nobody chose to end it.
+        int queued = Open - http.Connections - tcp.Relays;
         Dictionary<string, int> cut = new(http.AbortAll(), StringComparer.Ordinal);
         cut["tunnel"] = Math.Max(tunnels, cut.GetValueOrDefault("tunnel"));
         cut["relay"] = Math.Max(relays, tcp.AbortAll());
+        cut["new"] = cut.GetValueOrDefault("new") + Math.Max(0, queued);
         foreach ((string state, int count) in cut)
         {
             Forced(why, state, count);
         }
     }
+
+    // The gate also counts what was accepted and not taken by a server yet; the lanes count on to the very end of a connection.
+    private int Open => Math.Max(listeners.Gate.Open, http.Connections + tcp.Relays);
 
     private void Forced(string why, string state, int count)
     {

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
+using Gateway.Catalog;
 using Microsoft.Extensions.Logging;
-using Microsoft.Win32.SafeHandles;
 
 namespace Gateway.DataPlane.Listening;
 
@@ -12,8 +12,15 @@ namespace Gateway.DataPlane.Listening;
 /// <param name="Logger">Log.</param>
 /// <param name="DescriptorMark">Descriptor number from which on accepting pauses; see <see cref="DescriptorLimit"/>.</param>
 /// <param name="Starved">Told when a socket begins (true) and ends (false) to lack descriptors.</param>
+/// <param name="Failing">Told when a socket cannot accept for any other reason, and with null when it can again.</param>
 internal sealed record AcceptContext(
-    AcceptedSocket Dispatch, ConnectionGate? Gate, TimeProvider Time, ILogger Logger, int DescriptorMark, Action<bool> Starved);
+    AcceptedSocket Dispatch,
+    ConnectionGate? Gate,
+    TimeProvider Time,
+    ILogger Logger,
+    int DescriptorMark,
+    Action<bool> Starved,
+    Action<ListeningSocket, Problem?> Failing);
 
 /// <summary>
 /// One bound socket and its accept loop. The rule of its end: cancel, await the loop, then dispose. .NET's Dispose with an accept
@@ -29,12 +36,17 @@ internal sealed class ListeningSocket : IAsyncDisposable
     private static readonly TimeSpan PauseMin = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(1);
 
+    // Long enough for a burst to pass. A client is not kept longer: where listeners alone have taken the descriptors, no end of a
+    // connection would ever let it go on.
+    private static readonly TimeSpan HoldMax = TimeSpan.FromSeconds(30);
+
     private readonly Socket _socket;
     private readonly ListenerState _listener;
     private readonly AcceptContext _context;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _loop;
     private bool _starved;
+    private bool _failing;
 
     private ListeningSocket(Socket socket, ListenerState listener, AcceptContext context)
     {
@@ -93,17 +105,24 @@ internal sealed class ListeningSocket : IAsyncDisposable
         // 1. Cancel. 2. Await the loop.
         await _stop.CancelAsync();
         await _loop;
-        SetStarved(false);
-
-        // 3. Empty the queue; a connection that arrives between here and the close is lost, the kernel offers no way around it.
-        if (acceptQueued)
+        try
         {
-            AcceptQueued();
-        }
+            SetStarved(false);
+            SetFailing(null);
 
-        // 4. Close. No accept is pending, so this is a plain close(2).
-        _socket.Dispose();
-        _stop.Dispose();
+            // 3. Empty the queue; a connection that arrives between here and the close is lost, the kernel offers no way around
+            // it.
+            if (acceptQueued)
+            {
+                AcceptQueued();
+            }
+        }
+        finally
+        {
+            // 4. Close. No accept is pending, so this is a plain close(2).
+            _socket.Dispose();
+            _stop.Dispose();
+        }
     }
 
     /// <inheritdoc/>
@@ -113,115 +132,154 @@ internal sealed class ListeningSocket : IAsyncDisposable
     {
         CancellationToken cancel = _stop.Token;
         TimeSpan pause = TimeSpan.Zero;
-        try
+        while (!cancel.IsCancellationRequested)
         {
-            while (true)
+            try
             {
-                if (_context.Gate is { } gate)
-                {
-                    await gate.WhenRoomAsync(cancel);
-                }
-
-                SocketError error;
-                try
-                {
-                    ValueTask<Socket> accept = _socket.AcceptAsync(cancel);
-                    if (!accept.IsCompleted)
-                    {
-                        // accept(2) takes a descriptor before it looks at the queue, so "nothing there" proves there is one.
-                        SetStarved(false);
-                    }
-
-                    Socket accepted = await accept;
-                    if (await HasDescriptorsAsync(accepted, cancel))
-                    {
-                        pause = TimeSpan.Zero;
-                        await AdmitAsync(accepted, cancel);
-                    }
-
-                    continue;
-                }
-                catch (SocketException e)
-                {
-                    error = e.SocketErrorCode;
-                }
-
-                // The client left before it was accepted: its affair.
-                if (error is SocketError.ConnectionAborted or SocketError.ConnectionReset)
-                {
-                    continue;
-                }
-
-                // Anything else would repeat at once, so pause: the queue keeps the clients meanwhile.
-                SetStarved(error is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable);
-                if (pause == TimeSpan.Zero && !_starved)
-                {
-                    _context.Logger.LogWarning("{EndPoint}: accept failed: {Error}; pausing", EndPoint, error);
-                }
-
+                await AcceptAsync(cancel);
+            }
+            catch (OperationCanceledException) when (cancel.IsCancellationRequested)
+            {
+            }
+            catch (Exception e)
+            {
+                // Ours to repair, but meanwhile this port must go on as every other.
+                _context.Logger.LogCritical(e, "{EndPoint}: accept loop ended; it starts again", EndPoint);
+                SetFailing(e.Message);
                 pause = Longer(pause);
-                await PauseAsync(pause, cancel);
+                await PauseAsync(pause, cancel).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
-        catch (OperationCanceledException) when (cancel.IsCancellationRequested)
+    }
+
+    private async Task AcceptAsync(CancellationToken cancel)
+    {
+        TimeSpan pause = TimeSpan.Zero;
+        while (true)
         {
+            if (_context.Gate is { } gate)
+            {
+                await gate.WhenRoomAsync(cancel);
+            }
+
+            SocketError error;
+            try
+            {
+                ValueTask<Socket> accept = _socket.AcceptAsync(cancel);
+                if (!accept.IsCompleted)
+                {
+                    // accept(2) takes a descriptor before it looks at the queue, so "nothing there" proves there is one.
+                    SetStarved(false);
+                    SetFailing(null);
+                }
+
+                Socket accepted = await accept;
+                SetFailing(null);
+                if (await HasDescriptorsAsync(accepted, cancel))
+                {
+                    pause = TimeSpan.Zero;
+                    await AdmitAsync(accepted, cancel);
+                }
+
+                continue;
+            }
+            catch (SocketException e)
+            {
+                error = e.SocketErrorCode;
+            }
+
+            // The client left before it was accepted: its affair.
+            if (error is SocketError.ConnectionAborted or SocketError.ConnectionReset)
+            {
+                continue;
+            }
+
+            // Anything else would repeat at once, so pause: the queue keeps the clients meanwhile.
+            SetStarved(error is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable);
+            SetFailing(_starved ? null : $"accept failed: {error}");
+            pause = Longer(pause);
+            await PauseAsync(pause, cancel);
+            if (error == SocketError.InvalidArgument)
+            {
+                ListenAgain();
+            }
         }
-        catch (Exception e)
+    }
+
+    // Somebody who holds the same description has called shutdown(2) on it: bound still, but no listener any more.
+    private void ListenAgain()
+    {
+        try
         {
-            // Ours to repair, but every other port must go on.
-            _context.Logger.LogCritical(e, "{EndPoint}: accept loop ended", EndPoint);
+            _socket.Listen(Backlog);
+        }
+        catch (SocketException)
+        {
+            // The next accept fails as before, and so on.
         }
     }
 
     /// <summary>
     /// Holds the connection, and so the port, while nearly all descriptors are in use. False: it was closed, because so many
-    /// ports hold one that the reserve itself is going.
+    /// ports hold one that the reserve itself is going, or because nothing came free for too long.
     /// </summary>
     private async ValueTask<bool> HasDescriptorsAsync(Socket accepted, CancellationToken cancel)
     {
         // The kernel gives the lowest free number, so a high number says that all below are taken.
-        int number = (int)accepted.SafeHandle.DangerousGetHandle();
+        int number = NumberOf(accepted);
         if (number < _context.DescriptorMark)
         {
             SetStarved(false);
             return true;
         }
 
-        SetStarved(true);
-        if (number >= _context.DescriptorMark + DescriptorLimit.HeldMax)
-        {
-            accepted.Dispose();
-            await PauseAsync(PauseMin, cancel);
-            return false;
-        }
-
-        TimeSpan pause = TimeSpan.Zero;
         try
         {
-            do
+            SetStarved(true);
+            if (number >= _context.DescriptorMark + DescriptorLimit.HeldMax)
             {
-                pause = Longer(pause);
-                await PauseAsync(pause, cancel);
+                accepted.Dispose();
+                await PauseAsync(PauseMin, cancel);
+                return false;
             }
-            while (LowestFree() >= _context.DescriptorMark);
-        }
-        catch (OperationCanceledException)
-        {
-            // The port closes; this one was accepted and goes on.
-        }
 
-        SetStarved(false);
-        return true;
+            long since = _context.Time.GetTimestamp();
+            for (TimeSpan pause = Longer(TimeSpan.Zero); !cancel.IsCancellationRequested; pause = Longer(pause))
+            {
+                // A port that closes lets the one it has accepted go on.
+                await PauseAsync(pause, cancel).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (LowestFree() < _context.DescriptorMark)
+                {
+                    SetStarved(false);
+                    return true;
+                }
+
+                if (_context.Time.GetElapsedTime(since) >= HoldMax && !cancel.IsCancellationRequested)
+                {
+                    accepted.Dispose();
+                    return false;
+                }
+            }
+
+            return true;
+        }
+        catch
+        {
+            accepted.Dispose();
+            throw;
+        }
     }
+
+    private static int NumberOf(Socket socket) => (int)socket.SafeHandle.DangerousGetHandle();
 
     private static int LowestFree()
     {
         try
         {
-            using SafeFileHandle probe = File.OpenHandle("/dev/null");
-            return (int)probe.DangerousGetHandle();
+            using Socket probe = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            return NumberOf(probe);
         }
-        catch (IOException)
+        catch (SocketException)
         {
             return int.MaxValue;
         }
@@ -255,30 +313,63 @@ internal sealed class ListeningSocket : IAsyncDisposable
         Dispatch(accepted);
     }
 
+    // Above the limit if need be: what waits here is connected already, and a close would reset it.
     private void AcceptQueued()
     {
+        SocketError error = SocketError.Success;
+        int lost = 0;
         try
         {
             _socket.Blocking = false;
-            while (_context.Gate?.TryEnter() ?? true)
+
+            // Twice what can have waited when it began: a flood must not keep a closing port open.
+            for (int taken = 0; taken < 2 * Backlog && error == SocketError.Success; taken++)
             {
-                Socket accepted;
                 try
                 {
-                    accepted = _socket.Accept();
-                }
-                catch
-                {
-                    _context.Gate?.Exit();
-                    throw;
-                }
+                    Socket accepted = _socket.Accept();
+                    if (NumberOf(accepted) >= _context.DescriptorMark)
+                    {
+                        error = SocketError.TooManyOpenSockets;
+                        lost++;
+                        accepted.Dispose();
+                        break;
+                    }
 
-                Dispatch(accepted);
+                    _context.Gate?.Enter();
+                    Dispatch(accepted);
+                }
+                catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionAborted or SocketError.ConnectionReset)
+                {
+                    // The client left before: its affair.
+                }
             }
+        }
+        catch (SocketException e)
+        {
+            error = e.SocketErrorCode;
+        }
+
+        lost += error is SocketError.Success or SocketError.WouldBlock ? 0 : Waiting();
+        if (lost > 0)
+        {
+            _context.Logger.LogWarning(
+                "{EndPoint}: accept failed: {Error}; the port closes and resets {Count} connections that waited", EndPoint, error, lost);
+        }
+    }
+
+    // TCP_INFO of a listening socket: tcpi_unacked, at byte 24, is the length of its accept queue.
+    private int Waiting()
+    {
+        const int Tcp = 6, TcpInfo = 11, Unacked = 24;
+        try
+        {
+            byte[] info = new byte[Unacked + sizeof(int)];
+            return _socket.GetRawSocketOption(Tcp, TcpInfo, info) == info.Length ? BitConverter.ToInt32(info, Unacked) : 0;
         }
         catch (SocketException)
         {
-            // Empty (EAGAIN), or not acceptable now: either way the queue is done with.
+            return 0;
         }
     }
 
@@ -313,6 +404,36 @@ internal sealed class ListeningSocket : IAsyncDisposable
         {
             _starved = starved;
             _context.Starved(starved);
+        }
+    }
+
+    // Said when it begins; the reason may change while it lasts.
+    private void SetFailing(string? why)
+    {
+        if (why is null)
+        {
+            if (_failing)
+            {
+                _failing = false;
+                _context.Failing(this, null);
+                _context.Logger.LogInformation("{EndPoint}: accepts again", EndPoint);
+            }
+
+            return;
+        }
+
+        Problem problem = new()
+        {
+            Code = "accept-failed",
+            Service = _listener.Plan.Service.Length == 0 ? null : _listener.Plan.Service,
+            Place = EndPoint.ToString(),
+            Now = $"{why}; new connections wait in the kernel; tried again every second",
+        };
+        _context.Failing(this, problem);
+        if (!_failing)
+        {
+            _failing = true;
+            _context.Logger.LogWarning("{Problem}", problem);
         }
     }
 }

@@ -34,6 +34,9 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
     /// <summary>The socket; null while it is not bound.</summary>
     public ListeningSocket? Socket { get; private set; }
 
+    /// <summary>A successor holds the socket too, and takes what waits in its queue.</summary>
+    public bool Exported { get; set; }
+
     /// <summary>Who holds the port, where visible.</summary>
     public PortOwner? Owner { get; set; }
 
@@ -86,11 +89,11 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
     }
 
     /// <summary>Closes the socket; connections go on.</summary>
-    public Task CloseAsync(bool acceptQueued)
+    public Task CloseAsync()
     {
         ListeningSocket? socket = Socket;
         Socket = null;
-        return socket?.CloseAsync(acceptQueued) ?? Task.CompletedTask;
+        return socket?.CloseAsync(acceptQueued: !Exported) ?? Task.CompletedTask;
     }
 
     /// <summary>What an operator should know of the failure.</summary>

@@ -74,6 +74,9 @@ internal sealed class Relay(ListenerState listener, Socket client, TimeProvider 
     /// <summary>Longest silence, 0 exclusive.</summary>
     public TimeSpan IdleMax { get; private set; }
 
+    /// <summary>Done when it is closed, recorded and counted out. Set by its lane.</summary>
+    public TaskCompletionSource Ended { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     /// <summary>Bytes passed to the destination.</summary>
     public long BytesToDestination => Volatile.Read(ref _toDestination.Bytes);
 
@@ -105,32 +108,36 @@ internal sealed class Relay(ListenerState listener, Socket client, TimeProvider 
         }
     }
 
-    /// <summary>Relays until both sides are done; both sockets are closed then. Never throws.</summary>
+    /// <summary>Relays until both sides are done; both sockets are closed then, whatever happens. Throws our own mistakes only.</summary>
     public async Task RunAsync(DestinationState target, Socket destination, TimeSpan idleMax)
     {
-        // 1. Non-blocking, so that a read can say "nothing there" without an operation to cancel.
-        client.Blocking = false;
-        destination.Blocking = false;
-        Volatile.Write(ref _lastByte, time.GetTimestamp());
-        bool aborted;
-        lock (_lock)
+        try
         {
-            (Target, IdleMax, _destination) = (target, idleMax, destination);
-            aborted = _end != RelayEnd.None;
-        }
+            Volatile.Write(ref _lastByte, time.GetTimestamp());
+            lock (_lock)
+            {
+                (Target, IdleMax, _destination) = (target, idleMax, destination);
+                if (_end != RelayEnd.None)
+                {
+                    return; // told to end between connect and here
+                }
 
-        // 2. Both directions, each to its own end. The server may speak first, or the client may have finished already.
-        if (!aborted)
+                // 1. Non-blocking, so that a read can say "nothing there" without an operation to cancel.
+                client.Blocking = false;
+                destination.Blocking = false;
+            }
+
+            // 2. Both directions, each to its own end. The server may speak first, or the client may have finished already.
+            await Task.WhenAll(
+                PumpAsync(client, destination, _toDestination, RelayEnd.ClientClosed),
+                PumpAsync(destination, client, _toClient, RelayEnd.ServerClosed));
+        }
+        finally
         {
-            Task toDestination = PumpAsync(client, destination, _toDestination, RelayEnd.ClientClosed);
-            Task toClient = PumpAsync(destination, client, _toClient, RelayEnd.ServerClosed);
-            await toDestination;
-            await toClient;
+            // 3. Close. Everything was read, so this is a FIN at most; after a reset both are closed already.
+            destination.Dispose();
+            client.Dispose();
         }
-
-        // 3. Close. Everything was read, so this is a FIN at most; after a reset both are closed already.
-        destination.Dispose();
-        client.Dispose();
     }
 
     /// <summary>Ends it politely when it was silent for too long; true when it did.</summary>
@@ -138,7 +145,13 @@ internal sealed class Relay(ListenerState listener, Socket client, TimeProvider 
     {
         lock (_lock)
         {
-            if (_destination is null || _end >= RelayEnd.Reset || Silence < IdleMax)
+            if (_destination is null || _end >= RelayEnd.Reset)
+            {
+                return false;
+            }
+
+            NoteProgress();
+            if (Silence < IdleMax)
             {
                 return false;
             }
@@ -155,7 +168,10 @@ internal sealed class Relay(ListenerState listener, Socket client, TimeProvider 
     /// <summary>Ends it now by a reset on both sides, so that nobody takes what arrived for the whole.</summary>
     public void Abort() => Kill(RelayEnd.Aborted);
 
-    /// <summary>Ends it in order: both sides see the end of the stream after the last byte they were sent, and no reset.</summary>
+    /// <summary>
+    /// Ends it in order: nothing more is awaited of either side, and both see the end of the stream after the last byte that had
+    /// arrived for them. One that does not take its bytes is still there afterwards.
+    /// </summary>
     public void SayGoodbye()
     {
         Socket? destination;
@@ -170,22 +186,11 @@ internal sealed class Relay(ListenerState listener, Socket client, TimeProvider 
             destination = _destination;
         }
 
-        Shut(client);
+        // The pumps read what is there, then the end of the stream, and pass both on. Before it is connected there is no pump.
+        Shutdown(client, destination is null ? SocketShutdown.Both : SocketShutdown.Receive);
         if (destination is not null)
         {
-            Shut(destination);
-        }
-    }
-
-    private static void Shut(Socket socket)
-    {
-        try
-        {
-            socket.Shutdown(SocketShutdown.Both);
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            // Gone already.
+            Shutdown(destination, SocketShutdown.Receive);
         }
     }
 
@@ -224,7 +229,7 @@ internal sealed class Relay(ListenerState listener, Socket client, TimeProvider 
                         }
 
                         Volatile.Write(ref _lastByte, time.GetTimestamp());
-                        await SendAllAsync(to, buffer.AsMemory(0, read));
+                        await SendAllAsync(to, buffer.AsMemory(0, read), direction);
                         Volatile.Write(ref direction.Bytes, direction.Bytes + read);
                         Volatile.Write(ref _lastByte, time.GetTimestamp());
                         if (read < SmallBufferBytes)
@@ -251,13 +256,43 @@ internal sealed class Relay(ListenerState listener, Socket client, TimeProvider 
             // Reset by one side, or killed by us, which set the end before.
             Kill(RelayEnd.Reset);
         }
+        catch
+        {
+            // A mistake of ours: the other direction must not go on without this one.
+            Kill(RelayEnd.Reset);
+            throw;
+        }
     }
 
-    private static async ValueTask SendAllAsync(Socket to, ReadOnlyMemory<byte> data)
+    private static async ValueTask SendAllAsync(Socket to, ReadOnlyMemory<byte> data, Direction direction)
     {
-        while (!data.IsEmpty)
+        ValueTask<int> send = to.SendAsync(data, SocketFlags.None);
+        if (!send.IsCompleted)
         {
-            data = data[await to.SendAsync(data, SocketFlags.None)..];
+            Volatile.Write(ref direction.SendingTo, to);
+        }
+
+        try
+        {
+            data = data[await send..];
+            while (!data.IsEmpty)
+            {
+                data = data[await to.SendAsync(data, SocketFlags.None)..];
+            }
+        }
+        finally
+        {
+            Volatile.Write(ref direction.SendingTo, null);
+        }
+    }
+
+    // The kernel wakes a waiting sender only when a third of its buffer, which may be megabytes, is free again: a receiver that is
+    // slow but steady would look silent. What it has acknowledged tells. Called in the lock.
+    private void NoteProgress()
+    {
+        if (_toDestination.Progressed() | _toClient.Progressed())
+        {
+            Volatile.Write(ref _lastByte, time.GetTimestamp());
         }
     }
 
@@ -333,7 +368,38 @@ internal sealed class Relay(ListenerState listener, Socket client, TimeProvider 
     {
         /// <summary>Written by its pump, read by anybody.</summary>
         public long Bytes;
+
+        /// <summary>The receiver this direction waits for; null: it does not. Written by its pump, read by the sweep.</summary>
+        public Socket? SendingTo;
         private long _reported;
+        private long _acknowledged;
+
+        /// <summary>Whether the receiver that is waited for has acknowledged anything since this was asked last.</summary>
+        public bool Progressed()
+        {
+            const int Tcp = 6, TcpInfo = 11, BytesAcked = 120;
+            if (Volatile.Read(ref SendingTo) is not { } socket)
+            {
+                return false;
+            }
+
+            try
+            {
+                Span<byte> info = stackalloc byte[BytesAcked + sizeof(long)];
+                if (socket.GetRawSocketOption(Tcp, TcpInfo, info) < info.Length)
+                {
+                    return false;
+                }
+
+                long before = _acknowledged;
+                _acknowledged = BitConverter.ToInt64(info[BytesAcked..]);
+                return _acknowledged != before;
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                return false; // its pump finds out
+            }
+        }
 
         public long TakeUnreported()
         {

@@ -40,6 +40,9 @@ internal sealed class TcpLane : IAsyncDisposable
 {
     private const int AttemptsMax = 3;
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
+
+    // An aborted relay needs no peer to end; this only bounds a mistake of ours.
+    private static readonly TimeSpan EndsWithin = TimeSpan.FromSeconds(2);
     private static readonly TimeoutsPlan DefaultTimeouts = new();
 
     private readonly ConcurrentDictionary<Relay, byte> _relays = [];
@@ -113,11 +116,13 @@ internal sealed class TcpLane : IAsyncDisposable
             r.Started, r.Target is null ? TimeSpan.Zero : r.Silence, r.BytesToDestination, r.BytesToClient)),
     ];
 
-    /// <summary>Ends what is left.</summary>
+    /// <summary>Ends what is left; all of it is recorded and counted out then.</summary>
     public async ValueTask DisposeAsync()
     {
         await _sweep.DisposeAsync();
+        Task[] ends = [.. _relays.Keys.Select(r => r.Ended.Task)];
         AbortAll();
+        await Task.WhenAll(ends).WaitAsync(EndsWithin, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     /// <summary>Ends relays that were silent too long and counts bytes of the others; called every second.</summary>
@@ -155,13 +160,27 @@ internal sealed class TcpLane : IAsyncDisposable
         }
         finally
         {
-            // Whatever happened: closed, counted, recorded.
-            relay.Client.Dispose();
-            _relays.TryRemove(relay, out _);
-            relay.Listener.ConnectionClosed();
+            End(relay, served);
+        }
+    }
+
+    // Whatever happened: closed, recorded, counted out. In this order: who waits for the count to be 0 may rely on the record.
+    private void End(Relay relay, Served served)
+    {
+        relay.Client.Dispose();
+        try
+        {
             CountBytes(relay);
             Record(relay, served);
         }
+        catch (Exception e)
+        {
+            _logger.LogError(e, "{Listener}: relay not recorded", relay.Listener.Name);
+        }
+
+        relay.Listener.ConnectionClosed();
+        _relays.TryRemove(relay, out _);
+        relay.Ended.SetResult();
     }
 
     private async Task ConnectAndRelayAsync(Relay relay, Served served)

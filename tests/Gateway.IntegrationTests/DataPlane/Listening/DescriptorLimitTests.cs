@@ -32,7 +32,8 @@ public sealed class DescriptorLimitTests
             {
                 Interlocked.Add(ref starving, begins ? 1 : -1);
                 Interlocked.Add(ref starved, begins ? 1 : 0);
-            });
+            },
+            (_, _) => { });
         ListeningSocket socket = ListeningSocket.Open(key, null, new ListenerState(SocketKit.Plan(1)), context);
         using Socket client = await SocketKit.Connect(socket.EndPoint.Port);
 
