@@ -32,6 +32,9 @@ internal sealed class Exchange
         Transformer = new ForwardTransformer(this);
     }
 
+    /// <summary>Time.</summary>
+    public TimeProvider Clock => _clock;
+
     /// <summary>Kestrel's side.</summary>
     public DefaultHttpContext Context { get; }
 

@@ -190,14 +190,30 @@ internal sealed class RequestForwarder(
         destination.Begin();
         try
         {
-            ForwarderError error = await forwarder.SendAsync(
-                context, labels.Origin, upstream.Invoker, config, exchange.Transformer, exchange.HeadTimer?.Token ?? default);
-            if (error == ForwarderError.None)
+            ForwarderError error;
+            Exception? exception;
+            while (true)
             {
-                return (AttemptEnd.Answered, default);
+                error = await forwarder.SendAsync(
+                    context, labels.Origin, upstream.Invoker, config, exchange.Transformer, exchange.HeadTimer?.Token ?? default);
+                if (error == ForwarderError.None)
+                {
+                    return (AttemptEnd.Answered, default);
+                }
+
+                exception = context.Features.Get<IForwarderErrorFeature>()?.Exception;
+                if (Find<ConnectionSpentException>(exception) is null || context.RequestAborted.IsCancellationRequested)
+                {
+                    break;
+                }
+
+                // The pool gave a connection that still carries another request's upload. Nothing was sent and nobody failed;
+                // the pool has thrown it away, so there are only as many turns as there are such connections.
+                context.Features.Set<IForwarderErrorFeature>(null);
+                context.Response.Clear();
+                exchange.RequestBody = null;
             }
 
-            Exception? exception = context.Features.Get<IForwarderErrorFeature>()?.Exception;
             (AttemptEnd end, AttemptFailure failure) = Judge(exchange, error, exception);
             context.Features.Set<IForwarderErrorFeature>(null);
             if (end is AttemptEnd.Failed or AttemptEnd.BrokenOff && failure.Reason != Reason.BadRequest)
@@ -263,9 +279,6 @@ internal sealed class RequestForwarder(
                 case ConnectFailedException connect:
                     unsent = true;
                     return connect.Reason;
-                case ConnectionSpentException:
-                    unsent = true;
-                    return Reason.InstanceReset;
             }
         }
 
