@@ -54,6 +54,10 @@ internal static class Probes
         {
             socket.NoDelay = true;
             await socket.ConnectAsync(endPoint, cancel);
+            if (SelfConnection.Is(socket))
+            {
+                return Failure(SelfConnection.Evidence);
+            }
         }
         catch (SocketException e)
         {

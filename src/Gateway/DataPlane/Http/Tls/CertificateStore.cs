@@ -120,7 +120,7 @@ internal sealed class CertificateStore : IDisposable
                     Watch(options.Certificates);
                     Read(options);
                     bool faulty = _directoryFault is not null || _held.Values.Any(h => h.Fault is not null);
-                    _timer.Change(faulty ? s_pollFaulty : s_poll, Timeout.InfiniteTimeSpan);
+                    Later(faulty ? s_pollFaulty : s_poll);
                 }
             }
         }
@@ -128,7 +128,18 @@ internal sealed class CertificateStore : IDisposable
         {
             // Ours to repair; the certificates in force go on.
             _log.LogError(e, "reading certificates failed");
-            _timer.Change(s_poll, Timeout.InfiniteTimeSpan);
+            Later(s_poll);
+        }
+    }
+
+    // What changed during a read may have been read before it changed: its event set the timer, and the poll must not put it off.
+    // Looked at after the timer is set, so that an event is seen here or sets the timer after us.
+    private void Later(TimeSpan poll)
+    {
+        _timer.Change(poll, Timeout.InfiniteTimeSpan);
+        if (Volatile.Read(ref _soon) != 0)
+        {
+            _timer.Change(s_settle, Timeout.InfiniteTimeSpan);
         }
     }
 
