@@ -117,13 +117,13 @@ public sealed class GatewayHost : IAsyncDisposable
             string findings = string.Join('\n', loaded.Diagnostics);
             if (loaded.Options is null)
             {
-                parts.Control.Report("reload", [.. loaded.Diagnostics.Select(Refused)]);
+                parts.Control.Report("reload", [.. loaded.Diagnostics.Select(Refused)], said: true);
                 _log.LogError("reload refused, the running configuration stays:\n{Findings}", findings);
                 return new CommandResult(false, "refused, the running configuration stays:\n" + findings);
             }
 
             ConfigurationDiff diff = ConfigurationDiff.Between(_options, loaded.Options);
-            parts.Control.Report("reload", [.. diff.Kept.Select(NeedsUpgrade)]);
+            parts.Control.Report("reload", [.. diff.Kept.Select(NeedsUpgrade)], said: true);
             await ApplyAsync(parts, _options, diff.Options);
             _options = diff.Options;
             string[] lines = [.. loaded.Diagnostics.Select(d => d.ToString()), .. diff.Lines()];
@@ -361,17 +361,19 @@ public sealed class GatewayHost : IAsyncDisposable
 
     private static Problem NeedsUpgrade(ChangedValue change) => new()
     {
-        Code = "needs-upgrade",
+        Code = ProblemCodes.NeedsUpgrade,
         Place = change.Key,
         Value = change.New,
+        Allowed = "a value that is changed by a new process",
         Now = $"{change.Old} stays in force until the process is replaced",
     };
 
     private static Problem Refused(Diagnostic finding) => new()
     {
-        Code = "reload-refused",
+        Code = ProblemCodes.ReloadRefused,
         Place = finding.Place,
         Value = finding.Message,
+        Allowed = "a configuration without errors",
         Now = "the running configuration stays; mend the file and reload again",
     };
 
