@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Reflection;
 using System.Text;
 using Gateway.Admin;
+using Gateway.Admin.Doctor;
 using Gateway.Catalog;
 using Gateway.Configuration;
 using Gateway.Control;
@@ -319,10 +320,17 @@ public sealed class GatewayHost : IAsyncDisposable
     {
         ILogger log = _logs.CreateLogger("Gateway.Admin");
         string engine = _options.Engine == "kestrel" ? "kestrel" : "kestrel (the loops are not built yet)";
+        ProcessFacts facts = new(Version, engine, _options.StateDirectory);
+        parts.Doctor = new RunningDoctor(facts, _process, parts.Control, parts.Listeners, parts.Clusters, parts.Http, _clock, log)
+        {
+            Limits = () => LimitsOf(parts),
+            OwnPorts = () => GatewayDoctor.OwnPortsOf(_options),
+        };
         AdminApi api = new(
-            new ProcessFacts(Version, engine, _options.StateDirectory), _process, parts.Control, parts.Listeners, parts.Clusters, parts.Http,
+            facts, _process, parts.Control, parts.Listeners, parts.Clusters, parts.Http,
             parts.Tcp, _exporter, _clock, new AdminCommands(ReloadAsync, RequestStop))
         {
+            Doctor = parts.Doctor.LookAsync,
             LimitFrom = () => parts.Limit.InForce(parts.Control.State.Plan.Listeners.Count).From,
         };
         ConnectionFeed feed = new("admin", log);
@@ -539,6 +547,13 @@ public sealed class GatewayHost : IAsyncDisposable
         }
     }
 
+    private static LimitFacts LimitsOf(Parts parts)
+    {
+        (int value, string from) = parts.Limit.InForce(parts.Control.State.Plan.Listeners.Count);
+        return new LimitFacts(
+            parts.Limit.Wanted, value, from, ProcessMetrics.DescriptorLimit(), ProcessMetrics.OpenDescriptors(), parts.Listeners.Gate.Open);
+    }
+
     /// <summary>Our id in CDN-Loop (RFC 8586): a name for this host, so that a request that comes round is recognized.</summary>
     private static string CdnLoopId() => $"gateway-{Environment.MachineName.ToLowerInvariant()}";
 
@@ -576,11 +591,14 @@ public sealed class GatewayHost : IAsyncDisposable
 
         public AdminServer Admin { get; set; } = null!;
 
+        public RunningDoctor? Doctor { get; set; }
+
         public UnixListener? AdminSocket { get; set; }
 
         public async ValueTask DisposeAsync()
         {
             await _ended.CancelAsync();
+            Doctor?.Dispose();
             IAsyncDisposable?[] ending = [AdminSocket, Limit, Control, Listeners, Http, Tcp, Admin, Embedded, Prober, AccessLog];
             foreach (IAsyncDisposable? part in ending)
             {
