@@ -186,7 +186,7 @@ internal static class ProblemTable
             "a certificate file cannot be used; the one before serves on", "write chain and key again; the file is read at once"),
         Of(ProblemCodes.CertificatesMissing, ProblemSeverity.Error, ProblemFault.Configuration,
             "there is no certificate in external.certificates", "put *.pem there, or correct external.certificates"),
-        Of(ProblemCodes.CertificateExpires, ProblemSeverity.Error, ProblemFault.Configuration,
+        Of(ProblemCodes.CertificateExpires, ProblemSeverity.Warning, ProblemFault.Configuration,
             "a certificate ends within 14 days, has ended, or is not valid yet", "renew it and replace the file; it is read at once"),
         Of(ProblemCodes.CertificateDefaultMissing, ProblemSeverity.Warning, ProblemFault.Configuration,
             "external.defaultCertificate names no file that there is", "correct the name, or put the file there"),

@@ -51,14 +51,14 @@ internal sealed class Diagnosis
     }
 
     /// <summary>A problem that stands.</summary>
-    public void Found(Problem problem, DateTimeOffset? since)
+    public void Found(Problem problem, DateTimeOffset? since, ProblemSeverity? severity = null)
     {
         string means = ProblemTable.Find(problem.Code).Means;
         string allowed = problem.Allowed is null ? "" : $"; allowed is {problem.Allowed}";
 
         Found(
             problem.Code, problem.Place, problem.Value is null ? $"{means}{allowed}" : $"'{problem.Value}': {means}{allowed}", problem.Now,
-            problem.Service, problem.Instance, since);
+            problem.Service, problem.Instance, since, severity: severity);
     }
 
     /// <summary>Gives each finding without a time the one that <paramref name="since"/> knows.</summary>

@@ -63,7 +63,7 @@ internal sealed class RunningDoctor : IDisposable
         IReadOnlyList<StandingProblem> standing = _control.Problems();
         foreach (StandingProblem problem in standing)
         {
-            diagnosis.Found(problem.Problem, problem.Since);
+            diagnosis.Found(problem.Problem, problem.Since, TrafficChecks.SeverityOf(problem.Problem, _http.Certificates.Table.All, now));
         }
 
         // 2. The process, and the facts that it goes by.

@@ -64,6 +64,13 @@ internal static class TrafficChecks
             $"{listeners.Count - unbound - partly} bound{(partly == 0 ? "" : $", {partly} on some of their addresses")}{(unbound == 0 ? "" : $", {unbound} not bound")}"));
     }
 
+    /// <summary>A certificate that clients refuse already is worse than one that they will.</summary>
+    public static ProblemSeverity? SeverityOf(Problem problem, IReadOnlyList<ServerCertificate> certificates, DateTimeOffset now) =>
+        problem.Code == ProblemCodes.CertificateExpires
+            && certificates.Any(c => c.File == Path.GetFileName(problem.Place) && (c.NotAfter <= now || c.NotBefore > now))
+                ? ProblemSeverity.Error
+                : null;
+
     /// <summary>Certificates; those that end soon are problems already.</summary>
     public static void Certificates(Diagnosis diagnosis, IReadOnlyList<ServerCertificate> certificates)
     {
