@@ -19,7 +19,7 @@ public sealed class GatewayDoctorTests : IDisposable
     [Fact]
     public async Task A_machine_without_a_fault_has_only_the_missing_gateway()
     {
-        DoctorView view = await LookAsync("catalog: { files: ["*.none"] }");
+        DoctorView view = await LookAsync("catalog: { files: ['*.none'] }");
         Assert.False(view.Reached);
         DoctorFinding finding = Assert.Single(view.Findings);
         Assert.Equal(("gateway-unreachable", "error"), (finding.Code, finding.Severity));
@@ -33,7 +33,7 @@ public sealed class GatewayDoctorTests : IDisposable
         Directory.CreateDirectory(Path.Combine(State, "run"));
         File.SetUnixFileMode(Path.Combine(State, "run"), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         File.WriteAllText(Path.Combine(State, "run", "gateway.pid"), $"{Environment.ProcessId}\n");
-        DoctorFinding finding = Assert.Single((await LookAsync("catalog: { files: ["*.none"] }")).Findings);
+        DoctorFinding finding = Assert.Single((await LookAsync("catalog: { files: ['*.none'] }")).Findings);
         Assert.Contains($"pid {Environment.ProcessId}", finding.Do, StringComparison.Ordinal);
     }
 
@@ -42,7 +42,7 @@ public sealed class GatewayDoctorTests : IDisposable
     {
         DoctorView view = await LookAsync(
             """
-            catalog: { files: ["*.none"] }
+            catalog: { files: ['*.none'] }
             admin: { listen: "127.0.0.1:9900" }
             internal: { addresses: [127.0.0.1] }
             static: { marathon: { port: 18080, servers: ["10.0.0.1:8080"] } }
@@ -69,11 +69,11 @@ public sealed class GatewayDoctorTests : IDisposable
     {
         string run = Directory.CreateDirectory(Path.Combine(State, "run")).FullName;
         File.SetUnixFileMode(run, File.GetUnixFileMode(run) | UnixFileMode.OtherRead);
-        DoctorFinding open = Assert.Single((await LookAsync("catalog: { files: ["*.none"] }")).Findings, f => f.Code == "state-directory-open");
+        DoctorFinding open = Assert.Single((await LookAsync("catalog: { files: ['*.none'] }")).Findings, f => f.Code == "state-directory-open");
         Assert.Equal(run, open.Place);
         Directory.Delete(State, recursive: true);
         File.WriteAllText(State, "");
-        Assert.Contains((await LookAsync("catalog: { files: ["*.none"] }")).Findings, f => f.Code == "state-directory-unusable");
+        Assert.Contains((await LookAsync("catalog: { files: ['*.none'] }")).Findings, f => f.Code == "state-directory-unusable");
     }
 
     [Fact]
@@ -81,7 +81,7 @@ public sealed class GatewayDoctorTests : IDisposable
     {
         string folder = Directory.CreateDirectory(Path.Combine(State, "catalog-lkg")).FullName;
         File.WriteAllText(Path.Combine(folder, "0000000001.json"), "{}");
-        Assert.Contains((await LookAsync("catalog: { files: ["*.none"] }")).Findings, f => f.Code == "last-known-good-corrupt");
+        Assert.Contains((await LookAsync("catalog: { files: ['*.none'] }")).Findings, f => f.Code == "last-known-good-corrupt");
     }
 
     [Fact]

@@ -1,8 +1,10 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace Gateway.Admin.Doctor;
 
 /// <summary>A range of ports, both ends included.</summary>
+[StructLayout(LayoutKind.Auto)]
 internal readonly record struct PortRange(int From, int To)
 {
     /// <summary>Whether it holds a port.</summary>
