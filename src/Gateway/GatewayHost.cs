@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Reflection;
 using System.Text;
 using Gateway.Admin;
+using Gateway.Admin.Doctor;
 using Gateway.Catalog;
 using Gateway.Configuration;
 using Gateway.Control;
@@ -117,13 +118,13 @@ public sealed class GatewayHost : IAsyncDisposable
             string findings = string.Join('\n', loaded.Diagnostics);
             if (loaded.Options is null)
             {
-                parts.Control.Report("reload", [.. loaded.Diagnostics.Select(Refused)]);
+                parts.Control.Report("reload", [.. loaded.Diagnostics.Select(Refused)], said: true);
                 _log.LogError("reload refused, the running configuration stays:\n{Findings}", findings);
                 return new CommandResult(false, "refused, the running configuration stays:\n" + findings);
             }
 
             ConfigurationDiff diff = ConfigurationDiff.Between(_options, loaded.Options);
-            parts.Control.Report("reload", [.. diff.Kept.Select(NeedsUpgrade)]);
+            parts.Control.Report("reload", [.. diff.Kept.Select(NeedsUpgrade)], said: true);
             await ApplyAsync(parts, _options, diff.Options);
             _options = diff.Options;
             string[] lines = [.. loaded.Diagnostics.Select(d => d.ToString()), .. diff.Lines()];
@@ -319,10 +320,17 @@ public sealed class GatewayHost : IAsyncDisposable
     {
         ILogger log = _logs.CreateLogger("Gateway.Admin");
         string engine = _options.Engine == "kestrel" ? "kestrel" : "kestrel (the loops are not built yet)";
+        ProcessFacts facts = new(Version, engine, _options.StateDirectory);
+        parts.Doctor = new RunningDoctor(facts, _process, parts.Control, parts.Listeners, parts.Clusters, parts.Http, _clock, log)
+        {
+            Limits = () => LimitsOf(parts),
+            OwnPorts = () => GatewayDoctor.OwnPortsOf(_options),
+        };
         AdminApi api = new(
-            new ProcessFacts(Version, engine, _options.StateDirectory), _process, parts.Control, parts.Listeners, parts.Clusters, parts.Http,
+            facts, _process, parts.Control, parts.Listeners, parts.Clusters, parts.Http,
             parts.Tcp, _exporter, _clock, new AdminCommands(ReloadAsync, RequestStop))
         {
+            Doctor = parts.Doctor.LookAsync,
             LimitFrom = () => parts.Limit.InForce(parts.Control.State.Plan.Listeners.Count).From,
         };
         ConnectionFeed feed = new("admin", log);
@@ -361,17 +369,19 @@ public sealed class GatewayHost : IAsyncDisposable
 
     private static Problem NeedsUpgrade(ChangedValue change) => new()
     {
-        Code = "needs-upgrade",
+        Code = ProblemCodes.NeedsUpgrade,
         Place = change.Key,
         Value = change.New,
+        Allowed = "a value that is changed by a new process",
         Now = $"{change.Old} stays in force until the process is replaced",
     };
 
     private static Problem Refused(Diagnostic finding) => new()
     {
-        Code = "reload-refused",
+        Code = ProblemCodes.ReloadRefused,
         Place = finding.Place,
         Value = finding.Message,
+        Allowed = "a configuration without errors",
         Now = "the running configuration stays; mend the file and reload again",
     };
 
@@ -537,6 +547,13 @@ public sealed class GatewayHost : IAsyncDisposable
         }
     }
 
+    private static LimitFacts LimitsOf(Parts parts)
+    {
+        (int value, string from) = parts.Limit.InForce(parts.Control.State.Plan.Listeners.Count);
+        return new LimitFacts(
+            parts.Limit.Wanted, value, from, ProcessMetrics.DescriptorLimit(), ProcessMetrics.OpenDescriptors(), parts.Listeners.Gate.Open);
+    }
+
     /// <summary>Our id in CDN-Loop (RFC 8586): a name for this host, so that a request that comes round is recognized.</summary>
     private static string CdnLoopId() => $"gateway-{Environment.MachineName.ToLowerInvariant()}";
 
@@ -574,11 +591,14 @@ public sealed class GatewayHost : IAsyncDisposable
 
         public AdminServer Admin { get; set; } = null!;
 
+        public RunningDoctor? Doctor { get; set; }
+
         public UnixListener? AdminSocket { get; set; }
 
         public async ValueTask DisposeAsync()
         {
             await _ended.CancelAsync();
+            Doctor?.Dispose();
             IAsyncDisposable?[] ending = [AdminSocket, Limit, Control, Listeners, Http, Tcp, Admin, Embedded, Prober, AccessLog];
             foreach (IAsyncDisposable? part in ending)
             {

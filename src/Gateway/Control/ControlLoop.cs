@@ -122,10 +122,13 @@ internal sealed class ControlLoop : IAsyncDisposable
     }
 
     /// <summary>Everything wrong at the moment, each with the time it was first seen.</summary>
-    public IReadOnlyList<StandingProblem> Problems() => _problems.Observe(CurrentProblems());
+    public IReadOnlyList<StandingProblem> Problems() => _problems.Observe(CurrentProblems);
 
     /// <summary>Problems from outside the catalog, a refused reload for example; replaced whole by key.</summary>
-    public void Report(string key, IReadOnlyList<Problem> problems) => _problems.Pin(key, problems);
+    /// <param name="key">What they stand for.</param>
+    /// <param name="problems">All of them.</param>
+    /// <param name="said">Whoever reports them says them in the log.</param>
+    public void Report(string key, IReadOnlyList<Problem> problems, bool said = false) => _problems.Pin(key, problems, said);
 
     /// <summary>Lets held removals go now: SERVICE[@ENV][/INSTANCE]. Returns those that it named.</summary>
     public Task<IReadOnlyList<HeldView>> AcceptAsync(string target, CancellationToken cancel) => _guards.AcceptAsync(target, cancel);
@@ -292,7 +295,7 @@ internal sealed class ControlLoop : IAsyncDisposable
                 await Task.Delay(s_tick, _clock, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
-            _problems.Observe(CurrentProblems());
+            _problems.Observe(CurrentProblems);
         }
     }
 

@@ -99,9 +99,11 @@ internal sealed class LastKnownGoodWriter : IAsyncDisposable
             [
                 new Problem
                 {
-                    Code = "last-known-good-unwritable",
+                    Code = ProblemCodes.LastKnownGoodUnwritable,
                     Place = "stateDirectory",
                     Value = e.Message,
+                    ValueMoves = true,
+                    Allowed = "a directory that takes files",
                     Now = "a restart while a source is away would serve an older catalog; tried again every 10 s",
                 },
             ]);

@@ -179,15 +179,15 @@ internal sealed class SourceGuards : IAsyncDisposable
             : $"as soon as {held.Source} confirms that it is gone, which it is asked every {Units.Duration(s_askAgain)}";
         return new Problem
         {
-            Code = "removal-held",
+            Code = ProblemCodes.RemovalHeld,
             Service = held.Instance.Service,
             Instance = instance,
             Place = $"source {held.Source}",
             Value = value,
+            ValueMoves = instance is null,
             Allowed = "single removals, and instances that do not answer any more",
             Now = $"{held.Why}, and it still answers ({held.Evidence ?? "being probed"}), so it is kept; it goes when its probe fails, {until}, "
                 + $"or by 'gateway accept {held.Instance.Service}{(instance is null ? "" : "/" + held.Instance.ServiceId)}'",
-            NowMoves = true,
         };
     }
 

@@ -92,13 +92,13 @@ public sealed class SourceGuardsTests : IAsyncLifetime
         Assert.Contains("5 of 5 instances", first.Now, StringComparison.Ordinal);
         Assert.Contains("in 5m, at 00:05:00 UTC", first.Now, StringComparison.Ordinal);
         ProblemBook book = new(_clock, NullLogger.Instance);
-        DateTimeOffset since = book.Observe([first])[0].Since;
+        DateTimeOffset since = book.Observe(() => [first])[0].Since;
 
         _clock.Advance(TimeSpan.FromMinutes(1));
         Problem later = _guards.Problems().First();
 
         Assert.Contains("in 4m, at 00:05:00 UTC", later.Now, StringComparison.Ordinal);
-        StandingProblem standing = Assert.Single(book.Observe([later]));
+        StandingProblem standing = Assert.Single(book.Observe(() => [later]));
         Assert.Equal((since, later.Now), (standing.Since, standing.Problem.Now));
     }
 

@@ -393,7 +393,7 @@ internal sealed class ListenerSet : IAsyncDisposable
         [
             .. _addresses.MissingInterfaces.Select(name => new Problem
             {
-                Code = "interface-not-found",
+                Code = ProblemCodes.InterfaceNotFound,
                 Place = "internal.addresses",
                 Value = name,
                 Allowed = "an IP address or the name of a network interface that has one",

@@ -109,7 +109,7 @@ internal static class ServiceReader
     /// <summary>Something in an answer was not UTF-8.</summary>
     public static Problem NotUtf8(string place, string? service) => new()
     {
-        Code = "consul-not-utf8",
+        Code = ProblemCodes.ConsulNotUtf8,
         Service = service,
         Place = place,
         Allowed = "UTF-8",

@@ -81,9 +81,10 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
                     RandomAccess.SetLength(file, good);
                     problems.Add(new Problem
                     {
-                        Code = "catalog-journal-torn",
+                        Code = ProblemCodes.CatalogJournalTorn,
                         Place = journal._path,
                         Value = $"{total - good} bytes of an unfinished change at offset {good}",
+                        Allowed = "whole changes",
                         Now = $"they were cut; the {changes} changes before them stand",
                     });
                 }
@@ -105,9 +106,10 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
             file.Dispose();
             problems.Add(new Problem
             {
-                Code = "catalog-journal-corrupt",
+                Code = ProblemCodes.CatalogJournalCorrupt,
                 Place = journal._path,
                 Value = damage,
+                Allowed = "whole changes, each with its right checksum",
                 Now = $"the file was moved to {aside} and the {changes} changes before the damage stand; "
                     + "registrators repeat what is missing at their next synchronization",
             });

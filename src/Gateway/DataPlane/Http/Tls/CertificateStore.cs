@@ -12,13 +12,13 @@ namespace Gateway.DataPlane.Http.Tls;
 internal sealed class CertificateStore : IDisposable
 {
     /// <summary>Code of a certificate that cannot be used.</summary>
-    public const string Unusable = "certificate-unusable";
+    public const string Unusable = ProblemCodes.CertificateUnusable;
 
     /// <summary>Code of a directory without certificates, or one that cannot be read.</summary>
-    public const string Missing = "certificates-missing";
+    public const string Missing = ProblemCodes.CertificatesMissing;
 
     /// <summary>Code of a certificate near its end, or past it.</summary>
-    public const string Expiring = "certificate-expires";
+    public const string Expiring = ProblemCodes.CertificateExpires;
 
     private static readonly TimeSpan s_warnBefore = TimeSpan.FromDays(14);
 
@@ -237,7 +237,7 @@ internal sealed class CertificateStore : IDisposable
         {
             yield return new Problem
             {
-                Code = "certificate-default-missing",
+                Code = ProblemCodes.CertificateDefaultMissing,
                 Place = "external.defaultCertificate",
                 Value = options.DefaultCertificate,
                 Allowed = "the name of a file in external.certificates",
