@@ -105,6 +105,18 @@ public sealed class CatalogGuardTests
     }
 
     [Fact]
+    public void Those_kept_stay_without_a_gap_also_where_time_does_not_stand_still()
+    {
+        CatalogGuard guard = new(new TickingClock());
+        guard.Take(Catalog(Of("web", 10)), _options, _ => true);
+        guard.Compose();
+        guard.Take(Catalog(Of("web", 2)), _options, _ => true);
+        guard.Compose();
+
+        Assert.Equal(10, guard.Effective!.Services["web"].Instances.Count);
+    }
+
+    [Fact]
     public void Who_went_before_the_drop_became_a_mass_returns_only_when_a_probe_reaches_it()
     {
         Take(Of("web", 4));
@@ -276,4 +288,12 @@ public sealed class CatalogGuardTests
         Address = $"10.0.0.{number}",
         Port = 80,
     };
+
+    /// <summary>A clock as the machine's: no two readings are the same.</summary>
+    private sealed class TickingClock : TimeProvider
+    {
+        private long _now;
+
+        public override long GetTimestamp() => Interlocked.Increment(ref _now);
+    }
 }
