@@ -60,6 +60,10 @@ public sealed class MisbehavingConsulTests
                 Index = "900",
                 Headers = "X-Consul-Results-Filtered-By-ACLs: true\r\n",
             },
+        ["nothing of anything, which the leader confirms: a token without rights on Consul 1.8"] = (_, r) =>
+            FakeReply.Text(200, r.Path.Contains("catalog", StringComparison.Ordinal) ? "{}" : "[]") with { Index = "900" },
+        ["no instance of anything that the catalog lists: a token without rights on nodes"] = (c, r) =>
+            r.Path.Contains("catalog", StringComparison.Ordinal) ? null : FakeReply.Text(200, "[]") with { Index = "900" },
         ["empty object for a catalog"] = (_, r) =>
             r.Path == "/v1/catalog/services" ? FakeReply.Text(200, "{}") with { Index = "900" } : null,
         ["empty lists that the leader does not confirm"] = (c, r) =>
