@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Gateway.Catalog;
 
 namespace Gateway.Discovery.Consul;
@@ -98,14 +99,21 @@ internal static class ServiceReader
         // all, is what a token without rights is shown: Consul before 1.12 says 200 and not that it left anything out.
         async Task<string?> WhyNotGone()
         {
+            ImmutableSortedDictionary<string, Service> known = context.Known.Services;
             ConsulReply<Dictionary<string, List<string>>> listed =
                 await context.AskNowAsync(pace, context.Client.ReadCatalogAsync, consistent: true, stop);
             context.Count(listed.Failure is null ? "unchanged" : "error");
-            return listed.Value is not { } services ? listed.Failure!.Seen
+            string? why = listed.Value is not { } services ? listed.Failure!.Seen
                 : listed.Doubt(context.Timing.LastContactMax)
                 ?? (services.Count == 0 ? "no service at all, not even Consul itself"
                     : services.ContainsKey(name) ? "no instances, and catalog/services lists the service"
                     : null);
+            if (why is null)
+            {
+                context.Known.Keep(listed.Value!.Keys, known);
+            }
+
+            return why;
         }
 
         Task<ConsulReply<List<WireEntry>>> Read(ConsulQuery query, CancellationToken token) =>

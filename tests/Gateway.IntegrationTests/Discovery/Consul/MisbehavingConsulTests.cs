@@ -163,6 +163,27 @@ public sealed class MisbehavingConsulTests
     }
 
     [Fact]
+    public async Task Services_that_vanish_together_vanish_in_one_report_whichever_watch_hears_first()
+    {
+        await using FakeConsul consul = new();
+        consul.Set("web", "web-1", "web-2");
+        consul.Set("api", "api-1");
+        consul.Set("other", "other-1");
+        await using Watching watching = new(consul.Address, Fast);
+        await watching.Until("the catalog", () => watching.Names.Count == 3);
+        await watching.Until("the watches", () => watching.Status.Mode == "3 service watches");
+
+        // Only the watch of one service hears of it: a guard must see the mass that it is.
+        consul.Script = r => r.Index > 0 && !r.Path.EndsWith("web", StringComparison.Ordinal) ? new FakeReply { Hangs = true } : null;
+        await watching.Until("they wait", () => consul.Requests.Any(r => r.Index > 0 && r.Path.EndsWith("web", StringComparison.Ordinal)));
+        consul.Remove("api");
+        consul.Remove("web");
+
+        await watching.Until("both gone", () => watching.Names is ["other"]);
+        Assert.DoesNotContain(watching.Reports, r => r.Services.Count == 2);
+    }
+
+    [Fact]
     public async Task Index_that_went_back_loses_no_news()
     {
         await using FakeConsul consul = new();
