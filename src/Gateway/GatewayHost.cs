@@ -146,7 +146,7 @@ public sealed class GatewayHost : IAsyncDisposable
     /// <summary>Ends politely as <c>drain</c> says; <paramref name="hurry"/> ends it at once. Call once; dispose afterwards.</summary>
     public async Task DrainAsync(CancellationToken hurry)
     {
-        _process.State = ProcessState.Draining;
+        _process.Advance(ProcessState.Draining);
         if (_parts is { } parts)
         {
             using CancellationTokenSource drained = new();
@@ -161,7 +161,7 @@ public sealed class GatewayHost : IAsyncDisposable
             await room;
         }
 
-        _process.State = ProcessState.Stopped;
+        _process.Advance(ProcessState.Stopped);
     }
 
     /// <summary>Registers a service with the embedded catalog, as a registrator would over HTTP.</summary>
@@ -500,9 +500,8 @@ public sealed class GatewayHost : IAsyncDisposable
     {
         await parts.Control.FirstApply.WaitAsync(parts.Ended);
         await parts.Prober.FirstResultsAsync(s_firstProbes, parts.Ended);
-        if (_process.State == ProcessState.Starting)
+        if (_process.Advance(ProcessState.Ready))
         {
-            _process.State = ProcessState.Ready;
             _log.LogInformation(
                 "ready after {Milliseconds:0} ms: admin on {Admin}, state in {State}",
                 (_clock.GetUtcNow() - _process.StartedAt).TotalMilliseconds, _options.Admin.Listen, _options.StateDirectory);
