@@ -48,6 +48,7 @@ internal sealed record ControlState
 internal sealed class ControlLoop : IAsyncDisposable
 {
     private static readonly TimeSpan s_tick = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_retryMax = TimeSpan.FromSeconds(30);
 
     private readonly ClusterTable _clusters;
     private readonly ListenerSet _listeners;
@@ -62,16 +63,24 @@ internal sealed class ControlLoop : IAsyncDisposable
     private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly TaskCompletionSource _firstApply = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stop = new();
+    private readonly Lazy<Task> _ending;
 
     // Written under _gate by sources and reloads, taken under it by the loop.
     private readonly Lock _gate = new();
     private readonly List<FollowedSource> _sources = [];
     private ControlSettings _settings;
     private bool _dirty;
+    private bool _ended;
 
-    // Of the loop: the owners of ports and hosts in the last known good, until the first plan.
+    // Of the loop: the owners of ports and hosts in the last known good, until a plan is in force; and whether one was tried.
     private LastKnownGood? _restored;
+    private bool _restoredTried;
     private LastKnownGoodKeeper? _keeper;
+
+    // Of the loop: applies that failed since the last that went through, when the last of them did, and what they left behind.
+    private readonly HalfApplied _half = new();
+    private int _failures;
+    private long _failedAt;
 
     private volatile ControlState _state = ControlState.Initial;
     private Task _loop = Task.CompletedTask;
@@ -82,6 +91,7 @@ internal sealed class ControlLoop : IAsyncDisposable
     {
         (_settings, _clusters, _listeners, _http, _metrics, _clock, _log) = (settings, clusters, listeners, http, metrics, clock, log);
         _problems = new ProblemBook(clock, log);
+        _ending = new Lazy<Task>(EndAsync);
         _guards = new SourceGuards(clock, clusters, (target, answered, cancel) => Probe(target, answered, cancel), Wake, log);
     }
 
@@ -128,7 +138,12 @@ internal sealed class ControlLoop : IAsyncDisposable
     public void Report(string key, IReadOnlyList<Problem> problems) => _problems.Pin(key, problems);
 
     /// <summary>Lets held removals go now: SERVICE[@ENV][/INSTANCE]. Returns those that it named.</summary>
-    public Task<IReadOnlyList<HeldView>> AcceptAsync(string target, CancellationToken cancel) => _guards.AcceptAsync(target, cancel);
+    public async Task<IReadOnlyList<HeldView>> AcceptAsync(string target, CancellationToken cancel)
+    {
+        // The loop does it; where none runs any more there is nothing held either.
+        Task<IReadOnlyList<HeldView>> accepted = _guards.AcceptAsync(target, cancel);
+        return await Task.WhenAny(accepted, _loop) == accepted ? await accepted : [];
+    }
 
     /// <summary>Starts following the sources and applying, the last known good first.</summary>
     public void Start(IReadOnlyList<ICatalogSource> sources)
@@ -177,6 +192,16 @@ internal sealed class ControlLoop : IAsyncDisposable
         List<FollowedSource> ended = [];
         lock (_gate)
         {
+            if (_ended)
+            {
+                foreach (ICatalogSource source in sources.Except(_sources.Select(s => s.Source)))
+                {
+                    (source as IDisposable)?.Dispose();
+                }
+
+                return;
+            }
+
             List<FollowedSource> next = [];
             foreach (ICatalogSource source in sources)
             {
@@ -205,19 +230,23 @@ internal sealed class ControlLoop : IAsyncDisposable
         _wake.Writer.TryWrite(true);
     }
 
-    /// <summary>Stops following and applying; the plan in force stays in force.</summary>
-    public async ValueTask DisposeAsync()
-    {
-        if (_stop.IsCancellationRequested)
-        {
-            return;
-        }
+    /// <summary>
+    /// Writes what is left of the last known good; when this returns, nothing is ever written there again. Following and applying
+    /// go on.
+    /// </summary>
+    public Task StopKeepingAsync() => _keeper?.DisposeAsync().AsTask() ?? Task.CompletedTask;
 
+    /// <summary>Stops following and applying; the plan in force stays in force. However often it is called, each waits for the end.</summary>
+    public ValueTask DisposeAsync() => new(_ending.Value);
+
+    private async Task EndAsync()
+    {
         await _stop.CancelAsync();
         await _loop;
         List<Task> running;
         lock (_gate)
         {
+            _ended = true;
             running = [.. _sources.Select(s => s.Running)];
         }
 
@@ -275,20 +304,29 @@ internal sealed class ControlLoop : IAsyncDisposable
 
             try
             {
-                if (TakeNewest(out List<CatalogSnapshot> catalogs, out Dictionary<string, CatalogSnapshot> named, out ControlSettings settings))
+                bool go = TakeNewest(out List<CatalogSnapshot> catalogs, out Dictionary<string, CatalogSnapshot> named, out ControlSettings settings);
+                if (go)
                 {
                     await PlanAndApplyAsync(catalogs, named, settings);
                 }
 
-                _keeper?.Keep(_state, Sources);
+                if (go || _failures == 0)
+                {
+                    _keeper?.Keep(_state, Sources);
+                    _failures = 0;
+                }
             }
             catch (Exception e)
             {
-                // A broken invariant of ours. The plan in force goes on serving, and the next change tries again.
+                // A broken invariant of ours. The plan in force goes on serving; news try again, and so does time.
+                _failures++;
+                _failedAt = _clock.GetTimestamp();
                 _metrics.PlanApplied("failed");
-                _log.LogCritical(e, "a plan could not be applied; the plan in force goes on serving");
+                _log.LogCritical(
+                    e, "a plan could not be applied; the plan in force goes on serving, the next attempt is in {Seconds} s or with the next change",
+                    BackOff.TotalSeconds);
 
-                // The end of a grace does not go away by itself: never at full speed.
+                // News may come in any number: never at full speed.
                 await Task.Delay(s_tick, _clock, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
@@ -296,11 +334,22 @@ internal sealed class ControlLoop : IAsyncDisposable
         }
     }
 
+    /// <summary>How long after the last failure it is tried again without news: 1, 2, 4 … 30 s.</summary>
+    private TimeSpan BackOff
+    {
+        get
+        {
+            TimeSpan wait = s_tick * (1 << Math.Min(_failures - 1, 10));
+            return wait < s_retryMax ? wait : s_retryMax;
+        }
+    }
+
     /// <summary>Waits for news, for the end of a grace, or for a second, whichever is first.</summary>
     private async Task WaitAsync(CancellationToken stop)
     {
+        // After a failure the end of a grace is no reason any more: it is over already, and waits for the next attempt.
         TimeSpan until = s_tick;
-        foreach (long since in _lingering.Values)
+        foreach (long since in _failures > 0 ? [] : _lingering.Values.AsEnumerable())
         {
             TimeSpan left = _settings.PortGrace - _clock.GetElapsedTime(since);
             until = left < until ? left : until;
@@ -335,7 +384,8 @@ internal sealed class ControlLoop : IAsyncDisposable
         }
 
         // The first plan is of the last known good alone: whatever came meanwhile is judged by what it changes in that.
-        bool first = _restored is not null && _guards.Restored.Count > 0;
+        // Once: a plan that fails must not hold back what the sources report.
+        bool first = _restored is not null && !_restoredTried && _guards.Restored.Count > 0;
         dirty |= !first && _guards.Update(reports, settings.Guard, _state.Plan);
         named = new Dictionary<string, CatalogSnapshot>(StringComparer.Ordinal);
         catalogs = [];
@@ -354,7 +404,9 @@ internal sealed class ControlLoop : IAsyncDisposable
         // for the catalog all the same. Once one was there, none is never taken for an empty one.
         bool staticOnly = catalogs.Count == 0 && _state.Catalogs.Count == 0
             && (settings.Planning.Static.Count > 0 || _state.Plan.Listeners.Count > 0);
-        bool go = (dirty && (catalogs.Count > 0 || staticOnly)) || _lingering.Values.Any(since => _clock.GetElapsedTime(since) >= grace);
+        bool retry = _failures > 0 && _clock.GetElapsedTime(_failedAt) >= BackOff;
+        bool over = _failures == 0 && _lingering.Values.Any(since => _clock.GetElapsedTime(since) >= grace);
+        bool go = ((dirty || retry) && (catalogs.Count > 0 || staticOnly)) || over;
         if (first || (dirty && !go))
         {
             lock (_gate)
@@ -376,9 +428,8 @@ internal sealed class ControlLoop : IAsyncDisposable
         long began = Stopwatch.GetTimestamp();
         Plan old = _state.Plan;
 
-        // Once: a plan that fails must not hold back what the sources report.
+        _restoredTried = true;
         LastKnownGood? restored = _restored;
-        _restored = null;
         Plan plan = _planner.Plan(new PlanInput
         {
             Catalogs = catalogs,
@@ -394,11 +445,15 @@ internal sealed class ControlLoop : IAsyncDisposable
         PlanDiff diff = PlanDiff.Between(old, plan);
         TimeSpan planned = Stopwatch.GetElapsedTime(began);
 
-        if (!diff.IsEmpty)
+        if (!diff.IsEmpty || !_half.IsEmpty)
         {
-            await ApplyAsync(plan, diff);
+            PlanDiff all = _half.Complete(diff, plan);
+            _half.Add(diff);
+            await ApplyAsync(plan, all);
+            _half.Clear();
         }
 
+        _restored = null;
         KeepGraces(plan);
         _state = new ControlState
         {
