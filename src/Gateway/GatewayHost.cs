@@ -27,16 +27,29 @@ namespace Gateway;
 /// </summary>
 public sealed class GatewayHost : IAsyncDisposable
 {
+    private const string CatalogSocket = "embedded catalog";
+
     private static readonly TimeSpan s_firstProbes = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan s_adminRetry = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_whoIsThere = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(20);
+
+    // For answers under way in the embedded catalog; whoever is cut was not acknowledged, and asks the next process.
+    private static readonly TimeSpan s_lastAnswers = TimeSpan.FromSeconds(2);
 
     private readonly ILoggerFactory _logs;
     private readonly ILogger _log;
     private readonly TimeProvider _clock;
     private readonly CancellationTokenSource _stopRequested = new();
     private readonly SemaphoreSlim _reloading = new(1, 1);
+
+    // Start, drain and end run once each, whoever asks how often. Never disposed, for somebody may always ask once more.
+    private readonly Lock _gate = new();
+    private readonly Lazy<Task> _draining;
+    private readonly Lazy<Task> _ending;
+    private readonly CancellationTokenSource _hurry = new();
+    private readonly CancellationTokenSource _toldToEnd = new();
+    private Task _start = Task.CompletedTask;
     private readonly ProcessStatus _process;
     private readonly GatewayMetrics _metrics = new();
     private readonly MetricsExporter _exporter;
@@ -53,6 +66,8 @@ public sealed class GatewayHost : IAsyncDisposable
         _clock = clock ?? TimeProvider.System;
         _process = new ProcessStatus(_clock);
         _exporter = new MetricsExporter();
+        _draining = new Lazy<Task>(DrainOnceAsync);
+        _ending = new Lazy<Task>(EndAsync);
     }
 
     /// <summary>Loads the configuration again for <see cref="ReloadAsync"/>; null: there is nothing to reload.</summary>
@@ -65,17 +80,36 @@ public sealed class GatewayHost : IAsyncDisposable
     public CancellationToken StopRequested => _stopRequested.Token;
 
     /// <summary>Starts. Returns once sockets of our own are bound and sources are followed; readiness comes with the first catalog.</summary>
-    /// <exception cref="GatewayStartException">It can't start; nothing is left bound.</exception>
+    /// <exception cref="GatewayStartException">It can't start; nothing is left bound, and it may be tried again.</exception>
+    /// <exception cref="InvalidOperationException">It runs already, or was told to end.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled, or told to end while it started; nothing is left bound.</exception>
     public async Task StartAsync(CancellationToken cancel)
     {
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(cancel, _toldToEnd.Token);
+        Task start;
+        lock (_gate)
+        {
+            if (_parts is not null || !_start.IsCompleted || _process.State != ProcessState.Starting)
+            {
+                throw new InvalidOperationException("a gateway is started once, and not after it was told to end");
+            }
+
+            start = _start = StartOnceAsync(either.Token);
+        }
+
+        await start;
+    }
+
+    private async Task StartOnceAsync(CancellationToken cancel)
+    {
         // 1. What needs no socket and may be refused.
-        cancel.ThrowIfCancellationRequested();
         CheckSources();
         if (StateDirectory.Prepare(_options.StateDirectory, "stateDirectory") is { } diagnostic)
         {
             throw new GatewayStartException(diagnostic.ToString(), badInput: true);
         }
 
+        cancel.ThrowIfCancellationRequested();
         Parts parts = new(await TakeLockAsync(cancel), _log);
         try
         {
@@ -99,17 +133,29 @@ public sealed class GatewayHost : IAsyncDisposable
     /// <summary>Reads the configuration again and applies it live; a bad one is refused whole and the running one stays.</summary>
     public async Task<CommandResult> ReloadAsync(CancellationToken cancel)
     {
+        const string Draining = "not reloaded: the process is draining";
         if (Reloader is null || _parts is not { } parts)
         {
-            return NotReloaded(Reloader is null ? "there is no configuration file to reload" : "not reloaded: still starting; try again when it is ready");
+            return NotReloaded(
+                Reloader is null ? "there is no configuration file to reload"
+                : IsEnding ? Draining : "not reloaded: still starting; try again when it is ready");
         }
 
-        await _reloading.WaitAsync(cancel);
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(cancel, _toldToEnd.Token);
         try
         {
-            if (_process.State is ProcessState.Draining or ProcessState.Stopped)
+            await _reloading.WaitAsync(either.Token);
+        }
+        catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+        {
+            return NotReloaded(Draining);
+        }
+
+        try
+        {
+            if (IsEnding)
             {
-                return NotReloaded("not reloaded: the process is draining");
+                return NotReloaded(Draining);
             }
 
             parts.AccessLog.Reopen(AccessLogs.Opener(_options.Log));
@@ -131,7 +177,7 @@ public sealed class GatewayHost : IAsyncDisposable
             _log.LogInformation("{Reload}", text);
             return new CommandResult(true, text);
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e)
         {
             // A mistake of ours, or a file that changed between its check and its use: said, and never the end of the process.
             _log.LogError(e, "reload failed; what it did not reach stays as it was");
@@ -143,10 +189,31 @@ public sealed class GatewayHost : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends politely as <c>drain</c> says; <paramref name="hurry"/> ends it at once. Call once; dispose afterwards.</summary>
+    /// <summary>
+    /// Ends politely as <c>drain</c> says; <paramref name="hurry"/> ends it at once. Called again it waits for the same end, and
+    /// may hurry it too. Dispose afterwards.
+    /// </summary>
     public async Task DrainAsync(CancellationToken hurry)
     {
+        Task draining = _draining.Value;
+        using CancellationTokenRegistration hurried = hurry.UnsafeRegister(static h => ((CancellationTokenSource)h!).Cancel(), _hurry);
+        await draining;
+    }
+
+    private async Task DrainOnceAsync()
+    {
+        // 1. From here on nothing starts and no reload begins; what is starting stops, or is there when it is awaited.
         _process.Advance(ProcessState.Draining);
+        Task start;
+        lock (_gate)
+        {
+            start = _start;
+        }
+
+        await _toldToEnd.CancelAsync();
+        await start.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        // 2. The drain itself, and beside it room for the next process.
         if (_parts is { } parts)
         {
             using CancellationTokenSource drained = new();
@@ -156,7 +223,7 @@ public sealed class GatewayHost : IAsyncDisposable
             {
                 PortsClosed = () => room = MakeRoomAsync(parts, drained.Token),
             };
-            await drain.RunAsync(_options.Drain, hurry);
+            await drain.RunAsync(_options.Drain, _hurry.Token);
             await drained.CancelAsync();
             await room;
         }
@@ -168,6 +235,7 @@ public sealed class GatewayHost : IAsyncDisposable
     /// <param name="registration">JSON as Consul's <c>/v1/agent/service/register</c> takes it.</param>
     /// <exception cref="InvalidOperationException">There is no embedded catalog.</exception>
     /// <exception cref="ArgumentException">The catalog refuses it; the message says why.</exception>
+    /// <exception cref="IOException">It could not be written, or the catalog was handed over meanwhile.</exception>
     public async Task RegisterAsync(string registration)
     {
         EmbeddedCatalogServer embedded = _parts?.Embedded ?? throw new InvalidOperationException("the embedded catalog does not run");
@@ -178,18 +246,34 @@ public sealed class GatewayHost : IAsyncDisposable
     }
 
     /// <summary>Completes once ready and all of <paramref name="ports"/> accept connections.</summary>
+    /// <exception cref="InvalidOperationException">It was told to end, so that never comes.</exception>
     public async Task ServingAsync(IReadOnlyCollection<int> ports, CancellationToken cancel = default)
     {
         while (_process.State != ProcessState.Ready || _parts is not { } parts
             || !ports.All(p => parts.Listeners.Listeners.Any(l => l.Key.Port == p)))
         {
+            if (IsEnding)
+            {
+                throw new InvalidOperationException("the gateway was told to end");
+            }
+
             await Task.Delay(s_poll, _clock, cancel);
         }
     }
 
     /// <summary>Stops at once what still runs and lets go of everything.</summary>
-    public async ValueTask DisposeAsync()
+    public ValueTask DisposeAsync() => new(_ending.Value);
+
+    private async Task EndAsync()
     {
+        // 1. A drain that is over, or one that lasts no longer than it must.
+        await _hurry.CancelAsync();
+        await _draining.Value.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        // 2. A reload that runs is the last one.
+        await _reloading.WaitAsync();
+
+        // 3. The rest.
         if (_parts is { } parts)
         {
             _parts = null;
@@ -199,43 +283,85 @@ public sealed class GatewayHost : IAsyncDisposable
 
         _exporter.Dispose();
         _metrics.Dispose();
-        _reloading.Dispose();
         _stopRequested.Dispose();
     }
 
+    private bool IsEnding => _process.State is ProcessState.Draining or ProcessState.Stopped;
+
     /// <summary>
-    /// The ports are closed, and what is in flight may take a minute: the next process may have everything else by now. Whoever takes
-    /// the lock gets the admin address and its socket; until then this one answers there, for those who watch it end.
+    /// The ports are closed, and what is in flight may take a minute: the next process may have everything else by now. What is
+    /// written in the state directory comes to its end first; then whoever takes the lock gets the admin address and its socket.
+    /// Until then this one answers there, for those who watch it end.
     /// </summary>
     private async Task MakeRoomAsync(Parts parts, CancellationToken drained)
     {
-        if (parts.Embedded is not null)
+        try
         {
-            // Its journal has one writer, and requests in flight may be its own long polls.
+            // 1. A reload that runs is the last one.
+            await _reloading.WaitAsync(CancellationToken.None);
+            _reloading.Release();
+
+            // 2. The writers of the state directory.
+            await HandOverCatalogAsync(parts);
+            await parts.Control.StopKeepingAsync();
+
+            // 3. The directory.
+            parts.Lock.Dispose();
+            while (!parts.Lock.IsSucceeded)
+            {
+                if (drained.IsCancellationRequested)
+                {
+                    return;
+                }
+
+                await Task.Delay(s_poll, _clock, drained).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
+            // 4. Our own sockets.
+            _log.LogInformation("process {Pid} goes on here; what is in flight ends in this one", InstanceLock.Holder(_options.StateDirectory));
+            if (parts.AdminSocket is { } socket)
+            {
+                socket.IsSucceeded = true;
+                await socket.DisposeAsync();
+                parts.AdminSocket = null;
+            }
+
+            await parts.StopOpeningAdminAsync();
+            await parts.Listeners.CloseOwnAsync("admin");
+            await parts.Control.DisposeAsync();
+        }
+        catch (Exception e)
+        {
+            // A mistake of ours: the drain goes on, and whatever was not let go of goes with the process.
+            _log.LogCritical(e, "could not make room; the next process waits until this one has ended");
+        }
+    }
+
+    /// <summary>
+    /// Ends the embedded catalog, in the order that loses nothing: no new connections, answers to those that wait (what is
+    /// acknowledged is on the disk before), and only then the journal's lock. What is cut was not acknowledged: a registrator
+    /// repeats it, and finds the next process.
+    /// </summary>
+    private async Task HandOverCatalogAsync(Parts parts)
+    {
+        if (parts.Embedded is not { } embedded)
+        {
             return;
         }
 
-        parts.Lock.Dispose();
-        while (!parts.Lock.IsSucceeded)
-        {
-            if (drained.IsCancellationRequested)
-            {
-                return;
-            }
-
-            await Task.Delay(s_poll, _clock, drained).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        }
-
-        _log.LogInformation("process {Pid} goes on here; what is in flight ends in this one", InstanceLock.Holder(_options.StateDirectory));
-        if (parts.AdminSocket is { } socket)
-        {
-            socket.IsSucceeded = true;
-            await socket.DisposeAsync();
-            parts.AdminSocket = null;
-        }
-
-        await parts.Listeners.CloseOwnAsync("admin");
+        // 1. Those in this process who follow it: the plan and the limit in force stay in force.
+        parts.Embedded = null;
+        await parts.Limit.DisposeAsync();
         await parts.Control.DisposeAsync();
+
+        // 2. Those outside.
+        await parts.Listeners.CloseOwnAsync(CatalogSocket);
+        using CancellationTokenSource patience = new(s_lastAnswers, _clock);
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, _hurry.Token);
+        await embedded.StopAsync(either.Token);
+
+        // 3. The journal.
+        await embedded.DisposeAsync();
     }
 
     private async Task ComposeAsync(Parts parts, CancellationToken cancel)
@@ -287,7 +413,7 @@ public sealed class GatewayHost : IAsyncDisposable
     {
         ILogger log = _logs.CreateLogger("Gateway.EmbeddedCatalog");
         ConnectionFeed feed = new("embedded", log);
-        OwnSocket opened = await parts.Listeners.OpenOwnAsync("embedded catalog", options.Listen, feed.Accept);
+        OwnSocket opened = await parts.Listeners.OpenOwnAsync(CatalogSocket, options.Listen, feed.Accept);
         if (opened.Problem is { } problem)
         {
             // The usual mistake: a Consul agent already answers there, and nobody told Gateway to use it.
@@ -340,12 +466,12 @@ public sealed class GatewayHost : IAsyncDisposable
         }
 
         // Taken or not permitted: a problem that is shown and retried, because traffic matters more than the page about it.
-        _ = KeepAdminOpenAsync(parts, feed);
+        parts.OpeningAdmin = KeepAdminOpenAsync(parts, feed);
     }
 
     private async Task KeepAdminOpenAsync(Parts parts, ConnectionFeed feed)
     {
-        CancellationToken ended = parts.Ended;
+        CancellationToken ended = parts.AdminNotWanted;
         while (!ended.IsCancellationRequested && _process.State is (ProcessState.Starting or ProcessState.Ready))
         {
             OwnSocket opened = await parts.Listeners.OpenOwnAsync("admin", _options.Admin.Listen, feed.Accept);
@@ -416,10 +542,9 @@ public sealed class GatewayHost : IAsyncDisposable
         parts.Admin.Reconfigure(@new.Admin);
         await parts.Limit.FollowAsync(@new);
         ApplyLimit(parts);
-        if (old.Listening != @new.Listening)
-        {
-            await parts.Listeners.ReconfigureAsync(@new.Listening);
-        }
+
+        // Even if they seem to stand: a reload that failed half-way may have changed them.
+        await parts.Listeners.ReconfigureAsync(@new.Listening);
 
         // A source whose options stand goes on untouched; only what changed is started anew, its last catalog standing meanwhile.
         Dictionary<string, ICatalogSource> running = parts.Control.Sources.ToDictionary(s => s.Name, StringComparer.Ordinal);
@@ -546,12 +671,19 @@ public sealed class GatewayHost : IAsyncDisposable
     private sealed class Parts(InstanceLock held, ILogger log) : IAsyncDisposable
     {
         private readonly CancellationTokenSource _ended = new();
+        private readonly CancellationTokenSource _adminNotWanted = new();
 
         /// <summary>The state directory is ours while it is held.</summary>
         public InstanceLock Lock { get; } = held;
 
         /// <summary>Cancelled when it all ends.</summary>
         public CancellationToken Ended => _ended.Token;
+
+        /// <summary>Cancelled when the admin address shall not be opened any more.</summary>
+        public CancellationToken AdminNotWanted => _adminNotWanted.Token;
+
+        /// <summary>Tries to open the admin address.</summary>
+        public Task OpeningAdmin { get; set; } = Task.CompletedTask;
 
         public AccessLog AccessLog { get; set; } = null!;
 
@@ -575,9 +707,24 @@ public sealed class GatewayHost : IAsyncDisposable
 
         public UnixListener? AdminSocket { get; set; }
 
+        /// <summary>When it returns, the admin address is open or not, and that stays so.</summary>
+        public async Task StopOpeningAdminAsync()
+        {
+            await _adminNotWanted.CancelAsync();
+            await OpeningAdmin.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
         public async ValueTask DisposeAsync()
         {
             await _ended.CancelAsync();
+            await StopOpeningAdminAsync();
+
+            // Once let go of, the directory may be another's; with the lock in hand nobody takes it between this look and the end.
+            if (AdminSocket is not null)
+            {
+                AdminSocket.IsSucceeded = !Lock.TakeBack();
+            }
+
             IAsyncDisposable?[] ending = [AdminSocket, Limit, Control, Listeners, Http, Tcp, Admin, Embedded, Prober, AccessLog];
             foreach (IAsyncDisposable? part in ending)
             {
