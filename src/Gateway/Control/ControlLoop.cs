@@ -63,7 +63,7 @@ internal sealed class ControlLoop : IAsyncDisposable
     private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly TaskCompletionSource _firstApply = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stop = new();
-    private readonly Lazy<Task> _ending;
+    private readonly RunOnce _ending;
 
     // Written under _gate by sources and reloads, taken under it by the loop.
     private readonly Lock _gate = new();
@@ -91,7 +91,7 @@ internal sealed class ControlLoop : IAsyncDisposable
     {
         (_settings, _clusters, _listeners, _http, _metrics, _clock, _log) = (settings, clusters, listeners, http, metrics, clock, log);
         _problems = new ProblemBook(clock, log);
-        _ending = new Lazy<Task>(EndAsync);
+        _ending = new RunOnce(EndAsync);
         _guards = new SourceGuards(clock, clusters, (target, answered, cancel) => Probe(target, answered, cancel), Wake, log);
     }
 
@@ -237,7 +237,7 @@ internal sealed class ControlLoop : IAsyncDisposable
     public Task StopKeepingAsync() => _keeper?.DisposeAsync().AsTask() ?? Task.CompletedTask;
 
     /// <summary>Stops following and applying; the plan in force stays in force. However often it is called, each waits for the end.</summary>
-    public ValueTask DisposeAsync() => new(_ending.Value);
+    public ValueTask DisposeAsync() => new(_ending.RunAsync());
 
     private async Task EndAsync()
     {

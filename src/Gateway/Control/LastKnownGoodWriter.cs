@@ -21,7 +21,7 @@ internal sealed class LastKnownGoodWriter : IAsyncDisposable
     private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _loop;
-    private readonly Lazy<Task> _ending;
+    private readonly RunOnce _ending;
     private LastKnownGood? _newest;
     private long _confirmed;
 
@@ -33,7 +33,7 @@ internal sealed class LastKnownGoodWriter : IAsyncDisposable
     public LastKnownGoodWriter(LastKnownGoodFiles files, TimeProvider clock, Action<IReadOnlyList<Problem>> report, ILogger log)
     {
         (_files, _clock, _report, _log) = (files, clock, report, log);
-        _ending = new Lazy<Task>(EndAsync);
+        _ending = new RunOnce(EndAsync);
         _loop = Task.Run(RunAsync);
     }
 
@@ -55,7 +55,7 @@ internal sealed class LastKnownGoodWriter : IAsyncDisposable
     /// Writes what is left to write, and ends: what is offered later is not written. However often it is called, each waits for
     /// the end.
     /// </summary>
-    public ValueTask DisposeAsync() => new(_ending.Value);
+    public ValueTask DisposeAsync() => new(_ending.RunAsync());
 
     private async Task EndAsync()
     {
