@@ -12,35 +12,6 @@ using Microsoft.Extensions.Logging;
 
 namespace Gateway.Control;
 
-/// <summary>What the loop was told by the operator; replaced whole on reload.</summary>
-internal sealed record ControlSettings(PlanningOptions Planning, TimeSpan PortGrace)
-{
-    /// <summary>When a source that suddenly knows much less is not believed at once.</summary>
-    public GuardOptions Guard { get; init; } = new();
-}
-
-/// <summary>The plan in force and how it came about; published by one reference write.</summary>
-internal sealed record ControlState
-{
-    /// <summary>Before the first apply.</summary>
-    public static readonly ControlState Initial = new();
-
-    /// <summary>The plan in force.</summary>
-    public Plan Plan { get; init; } = Plan.Empty;
-
-    /// <summary>Applies so far; 0 before the first.</summary>
-    public long Applies { get; init; }
-
-    /// <summary>When the plan came into force.</summary>
-    public DateTimeOffset? AppliedAt { get; init; }
-
-    /// <summary>The options that it was planned with.</summary>
-    public PlanningOptions Options { get; init; } = new();
-
-    /// <summary>The catalog in force of each source that has one, by the source's name; held instances are in it.</summary>
-    public IReadOnlyDictionary<string, CatalogSnapshot> Catalogs { get; init; } = new Dictionary<string, CatalogSnapshot>(StringComparer.Ordinal);
-}
-
 /// <summary>
 /// The only writer. Catalogs and settings come in; it plans, diffs and applies, one at a time, always the newest of each source:
 /// what arrives during an apply is one next apply. Invariant: what the difference does not name is not touched.
@@ -57,6 +28,7 @@ internal sealed class ControlLoop : IAsyncDisposable
     private readonly TimeProvider _clock;
     private readonly ILogger _log;
     private readonly Planner _planner = new();
+    private readonly FollowedSources _sources;
     private readonly ProblemBook _problems;
     private readonly SourceGuards _guards;
     private readonly Dictionary<ListenerKey, long> _lingering = [];
@@ -67,10 +39,8 @@ internal sealed class ControlLoop : IAsyncDisposable
 
     // Written under _gate by sources and reloads, taken under it by the loop.
     private readonly Lock _gate = new();
-    private readonly List<FollowedSource> _sources = [];
     private ControlSettings _settings;
     private bool _dirty;
-    private bool _ended;
 
     // Of the loop: the owners of ports and hosts in the last known good, until a plan is in force; and whether one was tried.
     private LastKnownGood? _restored;
@@ -91,6 +61,7 @@ internal sealed class ControlLoop : IAsyncDisposable
     {
         (_settings, _clusters, _listeners, _http, _metrics, _clock, _log) = (settings, clusters, listeners, http, metrics, clock, log);
         _problems = new ProblemBook(clock, log);
+        _sources = new FollowedSources(clock, log, Changed, _stop.Token);
         _ending = new RunOnce(EndAsync);
         _guards = new SourceGuards(clock, clusters, (target, answered, cancel) => Probe(target, answered, cancel), Wake, log);
     }
@@ -120,16 +91,7 @@ internal sealed class ControlLoop : IAsyncDisposable
     public Task FirstApply => _firstApply.Task;
 
     /// <summary>Sources followed at the moment.</summary>
-    public IReadOnlyList<ICatalogSource> Sources
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return [.. _sources.Select(s => s.Source)];
-            }
-        }
-    }
+    public IReadOnlyList<ICatalogSource> Sources => _sources.Sources;
 
     /// <summary>Everything wrong at the moment, each with the time it was first seen.</summary>
     public IReadOnlyList<StandingProblem> Problems() => _problems.Observe(CurrentProblems());
@@ -189,45 +151,12 @@ internal sealed class ControlLoop : IAsyncDisposable
     /// </summary>
     public void FollowSources(IReadOnlyList<ICatalogSource> sources)
     {
-        List<FollowedSource> ended = [];
-        lock (_gate)
+        if (_sources.Follow(sources))
         {
-            if (_ended)
-            {
-                foreach (ICatalogSource source in sources.Except(_sources.Select(s => s.Source)))
-                {
-                    (source as IDisposable)?.Dispose();
-                }
-
-                return;
-            }
-
-            List<FollowedSource> next = [];
-            foreach (ICatalogSource source in sources)
-            {
-                FollowedSource? same = _sources.Find(s => s.Source.Name == source.Name);
-                next.Add(same is not null && ReferenceEquals(same.Source, source)
-                    ? same
-                    : new FollowedSource(source, CancellationTokenSource.CreateLinkedTokenSource(_stop.Token)) { Newest = same?.Newest });
-            }
-
-            ended.AddRange(_sources.Except(next));
-            foreach (FollowedSource started in next.Except(_sources))
-            {
-                started.Running = Task.Run(() => FollowAsync(started));
-            }
-
-            _sources.Clear();
-            _sources.AddRange(next);
-            _dirty |= ended.Count > 0;
+            Changed();
         }
 
-        foreach (FollowedSource source in ended)
-        {
-            source.Stop.Cancel();
-        }
-
-        _wake.Writer.TryWrite(true);
+        Wake();
     }
 
     /// <summary>
@@ -243,53 +172,10 @@ internal sealed class ControlLoop : IAsyncDisposable
     {
         await _stop.CancelAsync();
         await _loop;
-        List<Task> running;
-        lock (_gate)
-        {
-            _ended = true;
-            running = [.. _sources.Select(s => s.Running)];
-        }
-
-        await Task.WhenAll(running);
+        await _sources.EndAsync();
         await _guards.DisposeAsync();
         await (_keeper?.DisposeAsync() ?? ValueTask.CompletedTask);
         _stop.Dispose();
-    }
-
-    private async Task FollowAsync(FollowedSource followed)
-    {
-        // A source that holds connections lets go of them when nobody follows it any more.
-        using IDisposable? held = followed.Source as IDisposable;
-        using CancellationTokenSource stop = followed.Stop;
-        while (!followed.Stop.IsCancellationRequested)
-        {
-            try
-            {
-                await followed.Source.WatchAsync(snapshot => Take(followed, snapshot), followed.Stop.Token);
-            }
-            catch (OperationCanceledException) when (followed.Stop.IsCancellationRequested)
-            {
-                return;
-            }
-            catch (Exception e)
-            {
-                // A source keeps the world's failures to itself, so this is a mistake of ours: loud, and tried again.
-                _log.LogCritical(e, "source {Source} failed; its last catalog stands, it is started again", followed.Source.Name);
-            }
-
-            await Task.Delay(s_tick, _clock, followed.Stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        }
-    }
-
-    private void Take(FollowedSource followed, CatalogSnapshot snapshot)
-    {
-        lock (_gate)
-        {
-            followed.Newest = snapshot;
-            _dirty = true;
-        }
-
-        _wake.Writer.TryWrite(true);
     }
 
     private async Task RunAsync(CancellationToken stop)
@@ -374,14 +260,15 @@ internal sealed class ControlLoop : IAsyncDisposable
 
     private bool TakeNewest(out List<CatalogSnapshot> catalogs, out Dictionary<string, CatalogSnapshot> named, out ControlSettings settings)
     {
-        List<(ICatalogSource Source, CatalogSnapshot? Newest)> reports;
+        // Whoever has news leaves it there before it says so: what is read after the flag is at least as new.
         bool dirty;
         lock (_gate)
         {
             (settings, dirty) = (_settings, _dirty);
-            reports = [.. _sources.Select(s => (s.Source, s.Newest))];
             _dirty = false;
         }
+
+        IReadOnlyList<(ICatalogSource Source, CatalogSnapshot? Newest)> reports = _sources.Reports;
 
         // The first plan is of the last known good alone: whatever came meanwhile is judged by what it changes in that.
         // Once: a plan that fails must not hold back what the sources report.
@@ -516,22 +403,21 @@ internal sealed class ControlLoop : IAsyncDisposable
         .. _guards.Problems(), .. Restored.Select(r => LastKnownGoodKeeper.Serving(r.Key, r.Value, _clock)), .. OtherProblems?.Invoke() ?? [],
     ];
 
+    private void Changed()
+    {
+        lock (_gate)
+        {
+            _dirty = true;
+        }
+
+        Wake();
+    }
+
     private void Wake() => _wake.Writer.TryWrite(true);
 
     private static string Shorten(string text)
     {
         const int Most = 16 * 1024;
         return text.Length <= Most ? text : $"{text.AsSpan(0, Most)}… ({text.Length} characters)";
-    }
-
-    private sealed class FollowedSource(ICatalogSource source, CancellationTokenSource stop)
-    {
-        public ICatalogSource Source { get; } = source;
-
-        public CancellationTokenSource Stop { get; } = stop;
-
-        public CatalogSnapshot? Newest { get; set; }
-
-        public Task Running { get; set; } = Task.CompletedTask;
     }
 }
