@@ -36,6 +36,7 @@ internal static class ProblemCodes
     public const string BindFailed = "bind-failed";
     public const string InterfaceNotFound = "interface-not-found";
     public const string DescriptorLimit = "descriptor-limit";
+    public const string AcceptFailed = "accept-failed";
 
     // Of Consul.
     public const string ConsulUnreachable = "consul-unreachable";

@@ -110,6 +110,9 @@ internal static class ProblemTable
         Of(ProblemCodes.DescriptorLimit, ProblemSeverity.Error, ProblemFault.Host,
             "the process has no descriptors left: new connections wait in the kernel (accept starvation)",
             "raise LimitNOFILE (or ulimit -n) and restart, or lower limits.maxConnections"),
+        Of(ProblemCodes.AcceptFailed, ProblemSeverity.Error, ProblemFault.Host,
+            "a port is bound and cannot accept: new connections wait in the kernel",
+            "nothing while it heals by itself; if it stays, restart the gateway and report what the log says"),
 
         // Of Consul.
         Of(ProblemCodes.ConsulUnreachable, ProblemSeverity.Error, ProblemFault.Consul,

@@ -128,17 +128,19 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
             throw new IOException(_broken);
         }
 
+        // Closed: the file is a successor's by now. A probe may still come back with something to write.
+        SafeFileHandle file = _file ?? throw new IOException($"{_path} is closed");
         byte[] record = Encode(change);
         try
         {
-            RandomAccess.Write(_file!, record, _fileBytes);
+            RandomAccess.Write(file, record, _fileBytes);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
             // Half a record may be there (disk full): cut it, or the next one would follow garbage.
             try
             {
-                RandomAccess.SetLength(_file!, _fileBytes);
+                RandomAccess.SetLength(file, _fileBytes);
             }
             catch (Exception worse) when (worse is IOException or UnauthorizedAccessException)
             {
