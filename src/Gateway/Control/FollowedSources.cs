@@ -95,7 +95,7 @@ internal sealed class FollowedSources(TimeProvider clock, ILogger log, Action re
     {
         // A source that holds connections lets go of them when nobody follows it any more.
         using IDisposable? held = followed.Source as IDisposable;
-        using CancellationTokenSource stop = followed.Stop;
+        using CancellationTokenSource ending = followed.Stop;
         while (!followed.Stop.IsCancellationRequested)
         {
             try

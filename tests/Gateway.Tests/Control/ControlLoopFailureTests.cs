@@ -186,7 +186,11 @@ public sealed class ControlLoopFailureTests : IAsyncLifetime
 
     private static CatalogSnapshot Of(params (string Service, int Port, string Id)[] services) => CatalogSnapshot.Of(services.Select(s => new Instance
     {
-        Service = s.Service, Node = "n1", ServiceId = s.Id, Address = "10.0.0.1", Port = 80,
+        Service = s.Service,
+        Node = "n1",
+        ServiceId = s.Id,
+        Address = "10.0.0.1",
+        Port = 80,
         Tags = [$"internal-listen-http-{s.Port}", "gateway-check=none"],
     }));
 
