@@ -119,7 +119,7 @@ public sealed class HostChecksTests : IDisposable
     {
         HostFacts facts = new HostReader().Read(Path.Combine(_root, "not", "there", "yet"));
         Assert.True(facts.Ephemeral is { From: > 0, To: <= 65535 });
-        Assert.True(facts.StateDisk is (>= 0, > 0));
+        Assert.True(facts.StateDisk is ( >= 0, > 0));
     }
 
     private static Diagnosis Judge(HostFacts facts, params WantedPort[] ports)
