@@ -22,14 +22,15 @@ internal static class ClientCommands
         yield return Table("routes", "Which requests go where", RoutesAsync);
         yield return Table("listeners", "Open ports", ListenersAsync);
         yield return Table("problems", "What is wrong, since when, and what happens now", ProblemsAsync);
+        yield return DoctorCommand.Create();
         yield return AcceptCommand();
         yield return Order("reload", "Re-read the configuration file and certificates; a bad file is refused whole");
         yield return Order("stop", "Drain and stop");
     }
 
-    private static Option<string?> Running() => SharedOptions.State("that of --config, else GATEWAY__STATEDIRECTORY, /var/lib/gateway, that of 'gateway dev'");
+    private static Option<string?> Running() => SharedOptions.RunningState();
 
-    private static Option<string?> ItsConfig() => new("--config") { Description = "Configuration file of the running gateway", HelpName = "FILE" };
+    private static Option<string?> ItsConfig() => SharedOptions.RunningConfig();
 
     private static Command Table(string name, string description, Func<SocketClient, CancellationToken, Task> print)
     {
@@ -129,23 +130,9 @@ internal static class ClientCommands
         catch (Exception e) when (e is HttpRequestException or SocketException or IOException or TaskCanceledException or JsonException)
         {
             await Console.Error.WriteLineAsync(
-                $"gateway: no gateway answers at {client.SocketPath}: {Reason(e, client.SocketPath)}; name its state directory with --state DIR or --config FILE");
+                $"gateway: no gateway answers at {client.SocketPath}: {client.ReasonOf(e)}; name its state directory with --state DIR or --config FILE");
             return ExitCode.Failed;
         }
-    }
-
-    /// <summary>In an operator's words: .NET speaks of "localhost:80" and of addresses that can't be assigned.</summary>
-    private static string Reason(Exception e, string path)
-    {
-        SocketException? socket = e as SocketException ?? e.InnerException as SocketException;
-        return socket?.SocketErrorCode switch
-        {
-            null => e.Message,
-            SocketError.AccessDenied => "permission denied (its user and root may)",
-            SocketError.ConnectionRefused => "nobody listens there any more",
-            _ when !File.Exists(path) => "there is no such socket",
-            _ => socket.Message,
-        };
     }
 
     private static async Task StatusAsync(SocketClient client, CancellationToken cancel)

@@ -6,7 +6,7 @@ using Gateway.Cli;
 // First of all, because starting takes a while and a signal may be quicker.
 using Signals? signals = args is ["run" or "dev", ..] ? new Signals() : null;
 
-string[] notBuilt = ["plan", "events", "sessions", "top", "doctor", "explain", "drain", "ready", "maint", "upgrade", "import"];
+string[] notBuilt = ["plan", "events", "sessions", "top", "explain", "drain", "ready", "maint", "upgrade", "import"];
 if (args.Length > 0 && notBuilt.Contains(args[0]))
 {
     await Console.Error.WriteLineAsync($"gateway: '{args[0]}' is not built yet; 'gateway --help' lists what is");

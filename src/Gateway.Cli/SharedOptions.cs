@@ -19,6 +19,12 @@ internal static class SharedOptions
         HelpName = "DIR",
     };
 
+    /// <summary><c>--state DIR</c> of a command that asks a running gateway.</summary>
+    public static Option<string?> RunningState() => State("that of --config, else GATEWAY__STATEDIRECTORY, /var/lib/gateway, that of 'gateway dev'");
+
+    /// <summary><c>--config FILE</c> of a command that asks a running gateway.</summary>
+    public static Option<string?> RunningConfig() => new("--config") { Description = "Configuration file of the running gateway", HelpName = "FILE" };
+
     /// <summary><c>--json</c>.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print JSON for machines" };
 }

@@ -93,6 +93,20 @@ internal sealed class SocketClient : IDisposable
         return (response.StatusCode, await response.Content.ReadAsStringAsync(cancel));
     }
 
+    /// <summary>Why it can't be spoken to, in an operator's words: .NET speaks of "localhost:80" and of addresses that can't be assigned.</summary>
+    public string ReasonOf(Exception e)
+    {
+        SocketException? socket = e as SocketException ?? e.InnerException as SocketException;
+        return socket?.SocketErrorCode switch
+        {
+            null => e.Message,
+            SocketError.AccessDenied => "permission denied (its user and root may)",
+            SocketError.ConnectionRefused => "nobody listens there any more",
+            _ when !File.Exists(SocketPath) => "there is no such socket",
+            _ => socket.Message,
+        };
+    }
+
     /// <inheritdoc/>
     public void Dispose() => _http.Dispose();
 

@@ -23,7 +23,7 @@ internal static class AccessLogs
     [
         new Problem
         {
-            Code = "access-log-unwritable",
+            Code = ProblemCodes.AccessLogUnwritable,
             Place = "log.access.file",
             Value = options.AccessFile,
             Allowed = "a file that can be appended to, or '-'",

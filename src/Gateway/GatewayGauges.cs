@@ -37,7 +37,7 @@ internal static class GatewayGauges
         metrics.Observe("gateway_destination_up", "1: takes new work.", counter: false, () => Destinations(d => d.Usable ? 1 : 0));
         metrics.Observe("gateway_destination_in_flight", "Requests and relays under way.", counter: false, () => Destinations(d => d.InFlight));
         metrics.Observe("gateway_destination_requests_total", "Requests and relays given to it.", counter: true, () => Destinations(d => d.Requests));
-        metrics.Observe("gateway_destination_failures_total", "Attempts that failed on its side.", counter: true, () => Destinations(d => d.Failures + d.ConnectFailures));
+        metrics.Observe("gateway_destination_failures_total", "Attempts that failed on its side.", counter: true, () => Destinations(d => d.Failures));
     }
 
     private static Measurement<double> Of(double value, params ReadOnlySpan<(string Key, string Value)> tags)

@@ -47,6 +47,9 @@ internal sealed class LiveLimit(TimeProvider clock, ILogger log, GatewayMetrics 
         }
     }
 
+    /// <summary>The number asked for.</summary>
+    public int Wanted => _limit.Wanted.Value;
+
     /// <summary>
     /// The number in force, and where it comes from: min(wanted, (descriptor limit − listeners − 500) / 2), because each connection
     /// may need one to its destination.

@@ -35,8 +35,15 @@ internal sealed class AdminApi(
     /// <summary>Where the limit of connections comes from, for people.</summary>
     public Func<string> LimitFrom { get; init; } = () => "";
 
-    /// <summary>Answers a GET.</summary>
-    public AdminAnswer Read(string path, string accept)
+    /// <summary>Looks at everything; null: there is no doctor.</summary>
+    public Func<CancellationToken, Task<DoctorView>>? Doctor { get; init; }
+
+    /// <summary>Answers a GET; only the doctor asks others and takes a moment.</summary>
+    public async Task<AdminAnswer> ReadAsync(string path, string accept, CancellationToken cancel) =>
+        path == Api + "doctor" && Doctor is { } look ? AdminAnswer.Json(await look(cancel), DoctorJson.Default.DoctorView) : Read(path, accept);
+
+    /// <summary>Answers a GET from what is at hand.</summary>
+    private AdminAnswer Read(string path, string accept)
     {
         switch (path)
         {
@@ -68,13 +75,13 @@ internal sealed class AdminApi(
             case Api + "catalog":
                 return AdminAnswer.Text(200, Dump());
             case "/":
-                return AdminAnswer.Text(200, "Gateway. See /livez, /readyz, /metrics, /api/v1/status, services, routes, listeners, destinations, problems, catalog.");
+                return AdminAnswer.Text(200, "Gateway. See /livez, /readyz, /metrics, /api/v1/status, services, routes, listeners, destinations, problems, doctor, catalog.");
             case { } one when one.StartsWith(Api + "services/", StringComparison.Ordinal):
                 // Of a path that is decoded already, only this is left as it was written.
                 string name = one[(Api + "services/").Length..].Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
                 return AdminAnswer.Json(Service(name), AdminJson.Default.IReadOnlyListServiceView);
             default:
-                return AdminAnswer.Error(404, $"no such path '{path}'; there are /livez, /readyz, /metrics and {Api}status, services, routes, listeners, destinations, problems, catalog");
+                return AdminAnswer.Error(404, $"no such path '{path}'; there are /livez, /readyz, /metrics and {Api}status, services, routes, listeners, destinations, problems, doctor, catalog");
         }
     }
 
@@ -224,7 +231,7 @@ internal sealed class AdminApi(
         Weight = destination.Weight,
         InFlight = destination.InFlight,
         Requests = destination.Requests,
-        Failures = destination.Failures + destination.ConnectFailures,
+        Failures = destination.Failures,
     };
 
     /// <summary>The first thing that keeps it out, or what keeps it in.</summary>

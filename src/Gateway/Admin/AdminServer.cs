@@ -113,7 +113,7 @@ internal sealed class AdminServer : IHttpApplication<HttpContext>, IAsyncDisposa
         }
 
         return HttpMethods.IsGet(request.Method) || HttpMethods.IsHead(request.Method)
-            ? _api.Read(path, request.Headers.Accept.ToString())
+            ? await _api.ReadAsync(path, request.Headers.Accept.ToString(), context.RequestAborted)
             : AdminAnswer.Error(405, $"method {request.Method} is not allowed; allowed are GET, HEAD and POST");
     }
 

@@ -30,8 +30,11 @@ public sealed record Problem
     /// <summary>What happens now, and what to do.</summary>
     public required string Now { get; init; }
 
-    /// <summary><see cref="Now"/> tells the time and moves with it; the problem is the same one as long as the rest is.</summary>
-    public bool NowMoves { get; init; }
+    /// <summary>
+    /// <see cref="Value"/> is what was seen last, an error's text for example, and changes while the problem stays the same one.
+    /// <see cref="Now"/> may always change: a problem is known by its code, service, instance, place and, without this, value.
+    /// </summary>
+    public bool ValueMoves { get; init; }
 
     /// <summary>One sentence: where, value, allowed, now.</summary>
     public override string ToString()

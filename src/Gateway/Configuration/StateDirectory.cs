@@ -72,7 +72,10 @@ public static class StateDirectory
         }
     }
 
-    private static void TestWrite(string directory)
+    /// <summary>Proves that a directory takes files.</summary>
+    /// <exception cref="IOException">It does not.</exception>
+    /// <exception cref="UnauthorizedAccessException">Nor may it.</exception>
+    internal static void TestWrite(string directory)
     {
         string path = Path.Combine(directory, $".write-test-{Environment.ProcessId}-{Guid.NewGuid():N}");
         using FileStream file = new(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.DeleteOnClose);

@@ -105,7 +105,7 @@ internal sealed class CatalogGuard(TimeProvider clock)
         // 3. Were they many?
         if (shrunk.Count > 0)
         {
-            Judge(shrunk, total, options);
+            Judge(shrunk, total, options, now);
         }
     }
 
@@ -281,7 +281,7 @@ internal sealed class CatalogGuard(TimeProvider clock)
         }
     }
 
-    private void Judge(IReadOnlySet<string> shrunk, int total, GuardOptions options)
+    private void Judge(IReadOnlySet<string> shrunk, int total, GuardOptions options, long reported)
     {
         // 1. Within a service.
         ILookup<string, long> added = _added.ToLookup(a => a.Key.Service, a => a.Value, StringComparer.Ordinal);
@@ -295,7 +295,7 @@ internal sealed class CatalogGuard(TimeProvider clock)
             int of = CountOf(service) + drops.Count - added[service].Count(at => at >= drops[0].At);
             if (drops.Count >= options.MinInstances && IsAbove(drops.Count, of, options))
             {
-                Hold(drops, $"{drops.Count} of {of} instances of the service");
+                Hold(drops, $"{drops.Count} of {of} instances of the service", reported);
             }
         }
 
@@ -314,7 +314,7 @@ internal sealed class CatalogGuard(TimeProvider clock)
         {
             foreach (List<Drop> drops in _recent.Values)
             {
-                Hold(drops, why);
+                Hold(drops, why, reported);
             }
         }
     }
@@ -324,10 +324,10 @@ internal sealed class CatalogGuard(TimeProvider clock)
     private static bool IsAbove(int dropped, int had, GuardOptions options) =>
         options.AbovePercent < 100 && (long)dropped * 100 > (long)options.AbovePercent * had;
 
-    private void Hold(List<Drop> drops, string what)
+    /// <summary>Holds those that were not judged yet. Who was dropped at <paramref name="reported"/> never leaves the catalog.</summary>
+    private void Hold(List<Drop> drops, string what, long reported)
     {
         string why = string.Create(CultureInfo.InvariantCulture, $"{what} gone within {Window.TotalSeconds:0} s");
-        long now = clock.GetTimestamp();
         DateTimeOffset since = clock.GetUtcNow();
         for (int i = 0; i < drops.Count; i++)
         {
@@ -342,7 +342,7 @@ internal sealed class CatalogGuard(TimeProvider clock)
             if (drop.Planned)
             {
                 _held[(drop.Instance.Service, drop.Instance.Key)] =
-                    new HeldRemoval(drop.Instance, now, since, why) { Shown = drop.At == now };
+                    new HeldRemoval(drop.Instance, reported, since, why) { Shown = drop.At == reported };
             }
         }
     }

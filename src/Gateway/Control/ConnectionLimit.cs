@@ -13,7 +13,7 @@ namespace Gateway.Control;
 internal sealed class ConnectionLimit
 {
     /// <summary>The code of a key whose content cannot be used.</summary>
-    public const string Invalid = "limit-invalid";
+    public const string Invalid = ProblemCodes.LimitInvalid;
 
     /// <summary>Largest number taken, as for <c>limits.maxConnections</c>.</summary>
     public const int Most = 10_000_000;

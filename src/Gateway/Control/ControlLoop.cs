@@ -12,35 +12,6 @@ using Microsoft.Extensions.Logging;
 
 namespace Gateway.Control;
 
-/// <summary>What the loop was told by the operator; replaced whole on reload.</summary>
-internal sealed record ControlSettings(PlanningOptions Planning, TimeSpan PortGrace)
-{
-    /// <summary>When a source that suddenly knows much less is not believed at once.</summary>
-    public GuardOptions Guard { get; init; } = new();
-}
-
-/// <summary>The plan in force and how it came about; published by one reference write.</summary>
-internal sealed record ControlState
-{
-    /// <summary>Before the first apply.</summary>
-    public static readonly ControlState Initial = new();
-
-    /// <summary>The plan in force.</summary>
-    public Plan Plan { get; init; } = Plan.Empty;
-
-    /// <summary>Applies so far; 0 before the first.</summary>
-    public long Applies { get; init; }
-
-    /// <summary>When the plan came into force.</summary>
-    public DateTimeOffset? AppliedAt { get; init; }
-
-    /// <summary>The options that it was planned with.</summary>
-    public PlanningOptions Options { get; init; } = new();
-
-    /// <summary>The catalog in force of each source that has one, by the source's name; held instances are in it.</summary>
-    public IReadOnlyDictionary<string, CatalogSnapshot> Catalogs { get; init; } = new Dictionary<string, CatalogSnapshot>(StringComparer.Ordinal);
-}
-
 /// <summary>
 /// The only writer. Catalogs and settings come in; it plans, diffs and applies, one at a time, always the newest of each source:
 /// what arrives during an apply is one next apply. Invariant: what the difference does not name is not touched.
@@ -48,6 +19,7 @@ internal sealed record ControlState
 internal sealed class ControlLoop : IAsyncDisposable
 {
     private static readonly TimeSpan s_tick = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_retryMax = TimeSpan.FromSeconds(30);
 
     private readonly ClusterTable _clusters;
     private readonly ListenerSet _listeners;
@@ -56,22 +28,29 @@ internal sealed class ControlLoop : IAsyncDisposable
     private readonly TimeProvider _clock;
     private readonly ILogger _log;
     private readonly Planner _planner = new();
+    private readonly FollowedSources _sources;
     private readonly ProblemBook _problems;
     private readonly SourceGuards _guards;
     private readonly Dictionary<ListenerKey, long> _lingering = [];
     private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly TaskCompletionSource _firstApply = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stop = new();
+    private readonly RunOnce _ending;
 
     // Written under _gate by sources and reloads, taken under it by the loop.
     private readonly Lock _gate = new();
-    private readonly List<FollowedSource> _sources = [];
     private ControlSettings _settings;
     private bool _dirty;
 
-    // Of the loop: the owners of ports and hosts in the last known good, until the first plan.
+    // Of the loop: the owners of ports and hosts in the last known good, until a plan is in force; and whether one was tried.
     private LastKnownGood? _restored;
+    private bool _restoredTried;
     private LastKnownGoodKeeper? _keeper;
+
+    // Of the loop: applies that failed since the last that went through, when the last of them did, and what they left behind.
+    private readonly HalfApplied _half = new();
+    private int _failures;
+    private long _failedAt;
 
     private volatile ControlState _state = ControlState.Initial;
     private Task _loop = Task.CompletedTask;
@@ -82,6 +61,8 @@ internal sealed class ControlLoop : IAsyncDisposable
     {
         (_settings, _clusters, _listeners, _http, _metrics, _clock, _log) = (settings, clusters, listeners, http, metrics, clock, log);
         _problems = new ProblemBook(clock, log);
+        _sources = new FollowedSources(clock, log, Changed, _stop.Token);
+        _ending = new RunOnce(EndAsync);
         _guards = new SourceGuards(clock, clusters, (target, answered, cancel) => Probe(target, answered, cancel), Wake, log);
     }
 
@@ -110,25 +91,24 @@ internal sealed class ControlLoop : IAsyncDisposable
     public Task FirstApply => _firstApply.Task;
 
     /// <summary>Sources followed at the moment.</summary>
-    public IReadOnlyList<ICatalogSource> Sources
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return [.. _sources.Select(s => s.Source)];
-            }
-        }
-    }
+    public IReadOnlyList<ICatalogSource> Sources => _sources.Sources;
 
     /// <summary>Everything wrong at the moment, each with the time it was first seen.</summary>
-    public IReadOnlyList<StandingProblem> Problems() => _problems.Observe(CurrentProblems());
+    public IReadOnlyList<StandingProblem> Problems() => _problems.Observe(CurrentProblems);
 
     /// <summary>Problems from outside the catalog, a refused reload for example; replaced whole by key.</summary>
-    public void Report(string key, IReadOnlyList<Problem> problems) => _problems.Pin(key, problems);
+    /// <param name="key">What they stand for.</param>
+    /// <param name="problems">All of them.</param>
+    /// <param name="said">Whoever reports them says them in the log.</param>
+    public void Report(string key, IReadOnlyList<Problem> problems, bool said = false) => _problems.Pin(key, problems, said);
 
     /// <summary>Lets held removals go now: SERVICE[@ENV][/INSTANCE]. Returns those that it named.</summary>
-    public Task<IReadOnlyList<HeldView>> AcceptAsync(string target, CancellationToken cancel) => _guards.AcceptAsync(target, cancel);
+    public async Task<IReadOnlyList<HeldView>> AcceptAsync(string target, CancellationToken cancel)
+    {
+        // The loop does it; where none runs any more there is nothing held either.
+        Task<IReadOnlyList<HeldView>> accepted = _guards.AcceptAsync(target, cancel);
+        return await Task.WhenAny(accepted, _loop) == accepted ? await accepted : [];
+    }
 
     /// <summary>Starts following the sources and applying, the last known good first.</summary>
     public void Start(IReadOnlyList<ICatalogSource> sources)
@@ -174,93 +154,31 @@ internal sealed class ControlLoop : IAsyncDisposable
     /// </summary>
     public void FollowSources(IReadOnlyList<ICatalogSource> sources)
     {
-        List<FollowedSource> ended = [];
-        lock (_gate)
+        if (_sources.Follow(sources))
         {
-            List<FollowedSource> next = [];
-            foreach (ICatalogSource source in sources)
-            {
-                FollowedSource? same = _sources.Find(s => s.Source.Name == source.Name);
-                next.Add(same is not null && ReferenceEquals(same.Source, source)
-                    ? same
-                    : new FollowedSource(source, CancellationTokenSource.CreateLinkedTokenSource(_stop.Token)) { Newest = same?.Newest });
-            }
-
-            ended.AddRange(_sources.Except(next));
-            foreach (FollowedSource started in next.Except(_sources))
-            {
-                started.Running = Task.Run(() => FollowAsync(started));
-            }
-
-            _sources.Clear();
-            _sources.AddRange(next);
-            _dirty |= ended.Count > 0;
+            Changed();
         }
 
-        foreach (FollowedSource source in ended)
-        {
-            source.Stop.Cancel();
-        }
-
-        _wake.Writer.TryWrite(true);
+        Wake();
     }
 
-    /// <summary>Stops following and applying; the plan in force stays in force.</summary>
-    public async ValueTask DisposeAsync()
-    {
-        if (_stop.IsCancellationRequested)
-        {
-            return;
-        }
+    /// <summary>
+    /// Writes what is left of the last known good; when this returns, nothing is ever written there again. Following and applying
+    /// go on.
+    /// </summary>
+    public Task StopKeepingAsync() => _keeper?.DisposeAsync().AsTask() ?? Task.CompletedTask;
 
+    /// <summary>Stops following and applying; the plan in force stays in force. However often it is called, each waits for the end.</summary>
+    public ValueTask DisposeAsync() => new(_ending.RunAsync());
+
+    private async Task EndAsync()
+    {
         await _stop.CancelAsync();
         await _loop;
-        List<Task> running;
-        lock (_gate)
-        {
-            running = [.. _sources.Select(s => s.Running)];
-        }
-
-        await Task.WhenAll(running);
+        await _sources.EndAsync();
         await _guards.DisposeAsync();
         await (_keeper?.DisposeAsync() ?? ValueTask.CompletedTask);
         _stop.Dispose();
-    }
-
-    private async Task FollowAsync(FollowedSource followed)
-    {
-        // A source that holds connections lets go of them when nobody follows it any more.
-        using IDisposable? held = followed.Source as IDisposable;
-        using CancellationTokenSource stop = followed.Stop;
-        while (!followed.Stop.IsCancellationRequested)
-        {
-            try
-            {
-                await followed.Source.WatchAsync(snapshot => Take(followed, snapshot), followed.Stop.Token);
-            }
-            catch (OperationCanceledException) when (followed.Stop.IsCancellationRequested)
-            {
-                return;
-            }
-            catch (Exception e)
-            {
-                // A source keeps the world's failures to itself, so this is a mistake of ours: loud, and tried again.
-                _log.LogCritical(e, "source {Source} failed; its last catalog stands, it is started again", followed.Source.Name);
-            }
-
-            await Task.Delay(s_tick, _clock, followed.Stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        }
-    }
-
-    private void Take(FollowedSource followed, CatalogSnapshot snapshot)
-    {
-        lock (_gate)
-        {
-            followed.Newest = snapshot;
-            _dirty = true;
-        }
-
-        _wake.Writer.TryWrite(true);
     }
 
     private async Task RunAsync(CancellationToken stop)
@@ -275,32 +193,52 @@ internal sealed class ControlLoop : IAsyncDisposable
 
             try
             {
-                if (TakeNewest(out List<CatalogSnapshot> catalogs, out Dictionary<string, CatalogSnapshot> named, out ControlSettings settings))
+                bool go = TakeNewest(out List<CatalogSnapshot> catalogs, out Dictionary<string, CatalogSnapshot> named, out ControlSettings settings);
+                if (go)
                 {
                     await PlanAndApplyAsync(catalogs, named, settings);
                 }
 
-                _keeper?.Keep(_state, Sources);
+                if (go || _failures == 0)
+                {
+                    _keeper?.Keep(_state, Sources);
+                    _failures = 0;
+                }
             }
             catch (Exception e)
             {
-                // A broken invariant of ours. The plan in force goes on serving, and the next change tries again.
+                // A broken invariant of ours. The plan in force goes on serving; news try again, and so does time.
+                _failures++;
+                _failedAt = _clock.GetTimestamp();
                 _metrics.PlanApplied("failed");
-                _log.LogCritical(e, "a plan could not be applied; the plan in force goes on serving");
+                _log.LogCritical(
+                    e, "a plan could not be applied; the plan in force goes on serving, the next attempt is in {Seconds} s or with the next change",
+                    BackOff.TotalSeconds);
 
-                // The end of a grace does not go away by itself: never at full speed.
+                // News may come in any number: never at full speed.
                 await Task.Delay(s_tick, _clock, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
-            _problems.Observe(CurrentProblems());
+            _problems.Observe(CurrentProblems);
+        }
+    }
+
+    /// <summary>How long after the last failure it is tried again without news: 1, 2, 4 … 30 s.</summary>
+    private TimeSpan BackOff
+    {
+        get
+        {
+            TimeSpan wait = s_tick * (1 << Math.Min(_failures - 1, 10));
+            return wait < s_retryMax ? wait : s_retryMax;
         }
     }
 
     /// <summary>Waits for news, for the end of a grace, or for a second, whichever is first.</summary>
     private async Task WaitAsync(CancellationToken stop)
     {
+        // After a failure the end of a grace is no reason any more: it is over already, and waits for the next attempt.
         TimeSpan until = s_tick;
-        foreach (long since in _lingering.Values)
+        foreach (long since in _failures > 0 ? [] : _lingering.Values.AsEnumerable())
         {
             TimeSpan left = _settings.PortGrace - _clock.GetElapsedTime(since);
             until = left < until ? left : until;
@@ -325,17 +263,19 @@ internal sealed class ControlLoop : IAsyncDisposable
 
     private bool TakeNewest(out List<CatalogSnapshot> catalogs, out Dictionary<string, CatalogSnapshot> named, out ControlSettings settings)
     {
-        List<(ICatalogSource Source, CatalogSnapshot? Newest)> reports;
+        // Whoever has news leaves it there before it says so: what is read after the flag is at least as new.
         bool dirty;
         lock (_gate)
         {
             (settings, dirty) = (_settings, _dirty);
-            reports = [.. _sources.Select(s => (s.Source, s.Newest))];
             _dirty = false;
         }
 
+        IReadOnlyList<(ICatalogSource Source, CatalogSnapshot? Newest)> reports = _sources.Reports;
+
         // The first plan is of the last known good alone: whatever came meanwhile is judged by what it changes in that.
-        bool first = _restored is not null && _guards.Restored.Count > 0;
+        // Once: a plan that fails must not hold back what the sources report.
+        bool first = _restored is not null && !_restoredTried && _guards.Restored.Count > 0;
         dirty |= !first && _guards.Update(reports, settings.Guard, _state.Plan);
         named = new Dictionary<string, CatalogSnapshot>(StringComparer.Ordinal);
         catalogs = [];
@@ -354,7 +294,9 @@ internal sealed class ControlLoop : IAsyncDisposable
         // for the catalog all the same. Once one was there, none is never taken for an empty one.
         bool staticOnly = catalogs.Count == 0 && _state.Catalogs.Count == 0
             && (settings.Planning.Static.Count > 0 || _state.Plan.Listeners.Count > 0);
-        bool go = (dirty && (catalogs.Count > 0 || staticOnly)) || _lingering.Values.Any(since => _clock.GetElapsedTime(since) >= grace);
+        bool retry = _failures > 0 && _clock.GetElapsedTime(_failedAt) >= BackOff;
+        bool over = _failures == 0 && _lingering.Values.Any(since => _clock.GetElapsedTime(since) >= grace);
+        bool go = ((dirty || retry) && (catalogs.Count > 0 || staticOnly)) || over;
         if (first || (dirty && !go))
         {
             lock (_gate)
@@ -376,9 +318,8 @@ internal sealed class ControlLoop : IAsyncDisposable
         long began = Stopwatch.GetTimestamp();
         Plan old = _state.Plan;
 
-        // Once: a plan that fails must not hold back what the sources report.
+        _restoredTried = true;
         LastKnownGood? restored = _restored;
-        _restored = null;
         Plan plan = _planner.Plan(new PlanInput
         {
             Catalogs = catalogs,
@@ -394,11 +335,15 @@ internal sealed class ControlLoop : IAsyncDisposable
         PlanDiff diff = PlanDiff.Between(old, plan);
         TimeSpan planned = Stopwatch.GetElapsedTime(began);
 
-        if (!diff.IsEmpty)
+        if (!diff.IsEmpty || !_half.IsEmpty)
         {
-            await ApplyAsync(plan, diff);
+            PlanDiff all = _half.Complete(diff, plan);
+            _half.Add(diff);
+            await ApplyAsync(plan, all);
+            _half.Clear();
         }
 
+        _restored = null;
         KeepGraces(plan);
         _state = new ControlState
         {
@@ -461,22 +406,21 @@ internal sealed class ControlLoop : IAsyncDisposable
         .. _guards.Problems(), .. Restored.Select(r => LastKnownGoodKeeper.Serving(r.Key, r.Value, _clock)), .. OtherProblems?.Invoke() ?? [],
     ];
 
+    private void Changed()
+    {
+        lock (_gate)
+        {
+            _dirty = true;
+        }
+
+        Wake();
+    }
+
     private void Wake() => _wake.Writer.TryWrite(true);
 
     private static string Shorten(string text)
     {
         const int Most = 16 * 1024;
         return text.Length <= Most ? text : $"{text.AsSpan(0, Most)}… ({text.Length} characters)";
-    }
-
-    private sealed class FollowedSource(ICatalogSource source, CancellationTokenSource stop)
-    {
-        public ICatalogSource Source { get; } = source;
-
-        public CancellationTokenSource Stop { get; } = stop;
-
-        public CatalogSnapshot? Newest { get; set; }
-
-        public Task Running { get; set; } = Task.CompletedTask;
     }
 }

@@ -32,7 +32,7 @@ internal sealed class LastKnownGoodFiles(string directory)
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            found.Add(Unusable("last-known-good-unreadable", directory, e.Message, "no last known good is used; mend it, or remove the directory"));
+            found.Add(Unusable(ProblemCodes.LastKnownGoodUnreadable, directory, e.Message, "no last known good is used; mend it, or remove the directory"));
             return null;
         }
 
@@ -44,7 +44,7 @@ internal sealed class LastKnownGoodFiles(string directory)
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
             {
-                found.Add(Unusable("last-known-good-corrupt", path, e.Message, "the catalog before it is used instead"));
+                found.Add(Unusable(ProblemCodes.LastKnownGoodCorrupt, path, e.Message, "the catalog before it is used instead"));
             }
         }
 
@@ -138,6 +138,7 @@ internal sealed class LastKnownGoodFiles(string directory)
         Code = code,
         Place = place,
         Value = seen,
+        Allowed = code == ProblemCodes.LastKnownGoodUnreadable ? "a readable directory" : "a readable file with a right checksum",
         Now = now,
     };
 }

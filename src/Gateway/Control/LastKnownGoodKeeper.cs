@@ -19,11 +19,11 @@ internal sealed class LastKnownGoodKeeper(LastKnownGoodWriter writer, SourceGuar
         TimeSpan age = TimeSpan.FromSeconds(Math.Max(0, Math.Round((clock.GetUtcNow() - from).TotalSeconds)));
         return new Problem
         {
-            Code = "last-known-good",
+            Code = ProblemCodes.LastKnownGoodServes,
             Place = $"source {source}",
             Value = $"{from:yyyy-MM-dd HH:mm:ss} UTC",
+            Allowed = "an answer of the source",
             Now = $"its last known good of {Text(age)} ago serves until it answers",
-            NowMoves = true,
         };
     }
 

@@ -21,6 +21,7 @@ internal sealed class LastKnownGoodWriter : IAsyncDisposable
     private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _loop;
+    private readonly RunOnce _ending;
     private LastKnownGood? _newest;
     private long _confirmed;
 
@@ -32,6 +33,7 @@ internal sealed class LastKnownGoodWriter : IAsyncDisposable
     public LastKnownGoodWriter(LastKnownGoodFiles files, TimeProvider clock, Action<IReadOnlyList<Problem>> report, ILogger log)
     {
         (_files, _clock, _report, _log) = (files, clock, report, log);
+        _ending = new RunOnce(EndAsync);
         _loop = Task.Run(RunAsync);
     }
 
@@ -49,8 +51,13 @@ internal sealed class LastKnownGoodWriter : IAsyncDisposable
         _wake.Writer.TryWrite(true);
     }
 
-    /// <summary>Writes what is left to write, and ends.</summary>
-    public async ValueTask DisposeAsync()
+    /// <summary>
+    /// Writes what is left to write, and ends: what is offered later is not written. However often it is called, each waits for
+    /// the end.
+    /// </summary>
+    public ValueTask DisposeAsync() => new(_ending.RunAsync());
+
+    private async Task EndAsync()
     {
         await _stop.CancelAsync();
         await _loop;
@@ -99,9 +106,11 @@ internal sealed class LastKnownGoodWriter : IAsyncDisposable
             [
                 new Problem
                 {
-                    Code = "last-known-good-unwritable",
+                    Code = ProblemCodes.LastKnownGoodUnwritable,
                     Place = "stateDirectory",
                     Value = e.Message,
+                    ValueMoves = true,
+                    Allowed = "a directory that takes files",
                     Now = "a restart while a source is away would serve an older catalog; tried again every 10 s",
                 },
             ]);

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Gateway.Catalog;
 using Microsoft.Extensions.Logging;
 
@@ -7,54 +6,69 @@ namespace Gateway.Control;
 /// <summary>A problem and when it was first seen.</summary>
 internal sealed record StandingProblem(Problem Problem, DateTimeOffset Since);
 
-/// <summary>Remembers since when each problem stands, and says each once in the log when it comes and when it goes.</summary>
+/// <summary>
+/// Remembers since when each problem stands, and says each once in the log when it comes and when it goes: nobody who reports a
+/// problem logs it as well. A problem stays the same one while its words change, and over any number of plans.
+/// </summary>
 internal sealed class ProblemBook(TimeProvider clock, ILogger log)
 {
     private readonly Lock _gate = new();
-    private readonly Dictionary<string, IReadOnlyList<Problem>> _pinned = new(StringComparer.Ordinal);
-    private ImmutableDictionary<Problem, DateTimeOffset> _since = ImmutableDictionary<Problem, DateTimeOffset>.Empty;
+    private readonly Dictionary<string, (IReadOnlyList<Problem> Problems, bool Said)> _pinned = new(StringComparer.Ordinal);
+    private Dictionary<Identity, Entry> _known = [];
 
     /// <summary>Sets the problems that <paramref name="key"/> stands for until it is set again.</summary>
-    public void Pin(string key, IReadOnlyList<Problem> problems)
+    /// <param name="key">What they stand for.</param>
+    /// <param name="problems">All of them.</param>
+    /// <param name="said">Whoever sets them says them in the log: it knows how often it was asked.</param>
+    public void Pin(string key, IReadOnlyList<Problem> problems, bool said = false)
     {
         lock (_gate)
         {
-            _pinned[key] = problems;
+            _pinned[key] = (problems, said);
         }
     }
 
-    /// <summary>Takes what is wrong now and returns it, pinned ones included, with times.</summary>
-    public IReadOnlyList<StandingProblem> Observe(IEnumerable<Problem> current)
+    /// <summary>Looks at what is wrong now and returns it, pinned ones included, with times.</summary>
+    /// <param name="current">Read in turn with other observers: an older look after a newer one would begin and end problems.</param>
+    public IReadOnlyList<StandingProblem> Observe(Func<IEnumerable<Problem>> current)
     {
         lock (_gate)
         {
-            ImmutableDictionary<Problem, DateTimeOffset>.Builder next = ImmutableDictionary.CreateBuilder<Problem, DateTimeOffset>();
+            Dictionary<Identity, Entry> next = [];
+            HashSet<Problem> taken = [];
             List<StandingProblem> standing = [];
-            foreach (Problem problem in current.Concat(_pinned.Values.SelectMany(p => p)))
+            foreach ((Problem problem, bool said) in current().Select(p => (p, false)).Concat(_pinned.Values.SelectMany(p => p.Problems.Select(q => (q, p.Said)))))
             {
-                Problem identity = problem.NowMoves ? problem with { Now = "" } : problem;
-                if (next.ContainsKey(identity))
+                if (!taken.Add(problem))
                 {
                     continue;
                 }
 
-                bool known = _since.TryGetValue(identity, out DateTimeOffset since);
-                since = known ? since : clock.GetUtcNow();
-                next[identity] = since;
-                standing.Add(new StandingProblem(problem, since));
-                if (!known)
+                Identity identity = Identity.Of(problem);
+                bool known = _known.TryGetValue(identity, out Entry? entry);
+                entry = next.GetValueOrDefault(identity) ?? new Entry(problem, entry?.Since ?? clock.GetUtcNow(), said);
+                standing.Add(new StandingProblem(problem, entry.Since));
+                if (next.TryAdd(identity, entry) && !known && !said)
                 {
                     log.LogWarning("problem {Code}: {Problem}", problem.Code, problem);
                 }
             }
 
-            foreach (Problem gone in _since.Keys.Where(p => !next.ContainsKey(p)))
+            foreach (Entry gone in _known.Where(k => !next.ContainsKey(k.Key)).Select(k => k.Value).Where(e => !e.Said))
             {
-                log.LogInformation("problem {Code} is gone: {Problem}", gone.Code, gone);
+                log.LogInformation("problem {Code} is gone: {Problem}", gone.Problem.Code, gone.Problem);
             }
 
-            _since = next.ToImmutable();
+            _known = next;
             return standing;
         }
+    }
+
+    private sealed record Entry(Problem Problem, DateTimeOffset Since, bool Said);
+
+    // What stays while the problem does; the words of what happens now may tell the time, a pid or an error's text.
+    private readonly record struct Identity(string Code, string? Service, string? Instance, string Place, string? Value)
+    {
+        public static Identity Of(Problem p) => new(p.Code, p.Service, p.Instance, p.Place, p.ValueMoves ? null : p.Value);
     }
 }

@@ -134,7 +134,7 @@ internal sealed class SourceGuards : IAsyncDisposable
             List<HeldView> accepted = [];
             foreach ((string name, Guarded guarded) in _guards)
             {
-                foreach (HeldRemoval held in guarded.Guard.Held.Where(h => Names(h.Instance).Contains(target, StringComparer.Ordinal)).ToList())
+                foreach (HeldRemoval held in guarded.Guard.Held.Where(h => IsNamed(h.Instance, target)).ToList())
                 {
                     guarded.Guard.LetGo(held);
                     accepted.Add(View(name, held, TimeSpan.Zero));
@@ -179,15 +179,15 @@ internal sealed class SourceGuards : IAsyncDisposable
             : $"as soon as {held.Source} confirms that it is gone, which it is asked every {Units.Duration(s_askAgain)}";
         return new Problem
         {
-            Code = "removal-held",
+            Code = ProblemCodes.RemovalHeld,
             Service = held.Instance.Service,
             Instance = instance,
             Place = $"source {held.Source}",
             Value = value,
+            ValueMoves = instance is null,
             Allowed = "single removals, and instances that do not answer any more",
             Now = $"{held.Why}, and it still answers ({held.Evidence ?? "being probed"}), so it is kept; it goes when its probe fails, {until}, "
                 + $"or by 'gateway accept {held.Instance.Service}{(instance is null ? "" : "/" + held.Instance.ServiceId)}'",
-            NowMoves = true,
         };
     }
 
@@ -214,16 +214,20 @@ internal sealed class SourceGuards : IAsyncDisposable
         }
     }
 
-    // Every way in which an operator may name it. Names may hold slashes and at signs, so nothing is taken apart.
-    private IEnumerable<string> Names(Instance instance)
+    // Every way in which an operator may name it. Names may hold slashes and at signs, so nothing is taken apart from behind.
+    private bool IsNamed(Instance instance, string target)
     {
-        string[] services =
-        [
-            instance.Service,
-            .. _planned.ClustersOf(instance).Select(c => $"{instance.Service}@{c.Environment}"),
-        ];
-        string[] ids = [instance.ServiceId, instance.Key.ToString(), instance.EndPoint];
-        return services.Concat(services.SelectMany(s => ids.Select(i => $"{s}/{i}")));
+        if (!target.StartsWith(instance.Service, StringComparison.Ordinal))
+        {
+            return false;
+        }
+
+        // Environments are compared without case, as everywhere.
+        string rest = target[instance.Service.Length..];
+        string[] environments = ["", .. _planned.ClustersOf(instance).Select(c => $"@{c.Environment}")];
+        string[] ids = ["", $"/{instance.ServiceId}", $"/{instance.Key}", $"/{instance.EndPoint}"];
+        return environments.Any(e => rest.StartsWith(e, StringComparison.OrdinalIgnoreCase)
+            && ids.Contains(rest[e.Length..], StringComparer.Ordinal));
     }
 
     private void LetGoOfClaimed()
@@ -286,6 +290,9 @@ internal sealed class SourceGuards : IAsyncDisposable
                 result = ask.Target.Port is < 1 or > 65535
                     ? new ProbeResult(false, "no usable port")
                     : await _probe(ask.Target, ask.Answered, either.Token);
+
+                // Nor must a lack of ours.
+                result = result.IsUnsent ? result with { Success = true } : result;
             }
             finally
             {

@@ -4,7 +4,8 @@ namespace Gateway.Lifecycle;
 
 /// <summary>
 /// One Gateway per state directory: an advisory lock on <c>run/gateway.lock</c>, which the kernel drops with the process however
-/// it ends, and the pid beside it in <c>run/gateway.pid</c> for whoever comes second.
+/// it ends, and beside it <c>run/gateway.pid</c> for whoever comes second: a line with the pid, one with a token that no other
+/// holder has (two containers that share the directory are both pid 1), and one that says so when the holder is ending.
 /// </summary>
 internal sealed class InstanceLock : IDisposable
 {
@@ -13,8 +14,10 @@ internal sealed class InstanceLock : IDisposable
 
     private const string DrainingMark = "draining";
 
-    private readonly FileStream _file;
+    private readonly Lock _gate = new();
     private readonly string _stateDirectory;
+    private readonly string _token = Guid.NewGuid().ToString("N");
+    private FileStream? _file;
 
     private InstanceLock(FileStream file, string stateDirectory) => (_file, _stateDirectory) = (file, stateDirectory);
 
@@ -23,78 +26,128 @@ internal sealed class InstanceLock : IDisposable
     /// <exception cref="UnauthorizedAccessException">Nor may they be.</exception>
     public static InstanceLock? TryTake(string stateDirectory, out int? holder)
     {
-        string path = Path.Combine(stateDirectory, "run", "gateway.lock");
         holder = null;
-        FileStream file;
-        try
-        {
-            // On Linux .NET takes an exclusive flock(2) for FileShare.None only.
-            file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (IOException e) when (e.HResult == WouldBlock)
+        if (TryLock(stateDirectory) is not { } file)
         {
             holder = Holder(stateDirectory);
             return null;
         }
 
+        InstanceLock taken = new(file, stateDirectory);
         try
         {
-            File.WriteAllText(PidPath(stateDirectory), Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n");
-            return new InstanceLock(file, stateDirectory);
+            taken.Say(mark: null);
+            return taken;
         }
         catch
         {
-            file.Dispose();
+            taken.Dispose();
             throw;
         }
     }
 
     /// <summary>Pid of the process that holds the lock of a state directory, or null where nobody wrote one.</summary>
-    public static int? Holder(string stateDirectory)
+    public static int? Holder(string stateDirectory) => Read(stateDirectory).Pid;
+
+    /// <summary>Whether the holder said that it is ending: the next one waits for its lock instead of giving up.</summary>
+    public static bool IsHolderDraining(string stateDirectory) => Read(stateDirectory).IsDraining;
+
+    /// <summary>
+    /// Says beside the lock that this process is ending, unless it has let go of it: what stands there then is a successor's. Best
+    /// effort: without it the next one only gives up at once.
+    /// </summary>
+    public void SayDraining()
+    {
+        lock (_gate)
+        {
+            try
+            {
+                if (_file is not null)
+                {
+                    Say(DrainingMark);
+                }
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // The directory went away under us.
+            }
+        }
+    }
+
+    /// <summary>Whether another holder took the lock after this one let go of it.</summary>
+    public bool IsSucceeded => Read(_stateDirectory) is { Pid: not null } there && there.Token != _token;
+
+    /// <summary>
+    /// Takes the lock again, so that what this process left in the directory may be cleared away; false: another one has it, or
+    /// had it, and what is there is not ours any more.
+    /// </summary>
+    public bool TakeBack()
+    {
+        lock (_gate)
+        {
+            try
+            {
+                _file ??= TryLock(_stateDirectory);
+                if (IsSucceeded)
+                {
+                    _file?.Dispose();
+                    _file = null;
+                }
+
+                return _file is not null;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                return false;
+            }
+        }
+    }
+
+    /// <summary>Lets go of it; the next may come.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _file?.Dispose();
+            _file = null;
+        }
+    }
+
+    private static FileStream? TryLock(string stateDirectory)
     {
         try
         {
-            string text = File.ReadAllText(PidPath(stateDirectory)).Split('\n')[0];
-            return int.TryParse(text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out int pid) ? pid : null;
+            // On Linux .NET takes an exclusive flock(2) for FileShare.None only.
+            return new FileStream(
+                Path.Combine(stateDirectory, "run", "gateway.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (IOException e) when (e.HResult == WouldBlock)
         {
             return null;
         }
     }
 
-    /// <summary>Whether the holder said that it is ending: the next one waits for its lock instead of giving up.</summary>
-    public static bool IsHolderDraining(string stateDirectory)
+    private static (int? Pid, string Token, bool IsDraining) Read(string stateDirectory)
     {
         try
         {
-            return File.ReadAllText(PidPath(stateDirectory)).Contains(DrainingMark, StringComparison.Ordinal);
+            string[] lines = File.ReadAllText(PidPath(stateDirectory)).Split('\n');
+            int? pid = int.TryParse(lines[0].Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : null;
+            return (pid, lines.ElementAtOrDefault(1) ?? "", lines.Contains(DrainingMark));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return false;
+            return (null, "", false);
         }
     }
-
-    /// <summary>Says beside the lock that this process is ending. Best effort: without it the next one only gives up at once.</summary>
-    public void SayDraining()
-    {
-        try
-        {
-            File.WriteAllText(
-                PidPath(_stateDirectory), string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n{DrainingMark}\n"));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // The directory went away under us.
-        }
-    }
-
-    /// <summary>Whether another process took the lock after this one let go of it.</summary>
-    public bool IsSucceeded => Holder(_stateDirectory) is { } pid && pid != Environment.ProcessId;
-
-    /// <inheritdoc/>
-    public void Dispose() => _file.Dispose();
 
     private static string PidPath(string stateDirectory) => Path.Combine(stateDirectory, "run", "gateway.pid");
+
+    // Under another name first: whoever reads meanwhile must not find a file without a pid, and take that for a live holder.
+    private void Say(string? mark)
+    {
+        string path = PidPath(_stateDirectory), temporary = path + ".new";
+        File.WriteAllText(temporary, string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n{_token}\n{(mark is null ? "" : mark + "\n")}"));
+        File.Move(temporary, path, overwrite: true);
+    }
 }

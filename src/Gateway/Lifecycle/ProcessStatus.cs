@@ -1,16 +1,15 @@
 namespace Gateway.Lifecycle;
 
-/// <summary>Where the process stands. Written by the root, read by the admin API.</summary>
+/// <summary>
+/// Where the process stands. Written by the root, read by the admin API. Invariant: it only goes forward, so that a readiness
+/// that comes late never hides a drain.
+/// </summary>
 internal sealed class ProcessStatus(TimeProvider clock)
 {
     private volatile int _state = (int)ProcessState.Starting;
 
     /// <summary>State at the moment.</summary>
-    public ProcessState State
-    {
-        get => (ProcessState)_state;
-        set => _state = (int)value;
-    }
+    public ProcessState State => (ProcessState)_state;
 
     /// <summary>Start of this process.</summary>
     public DateTimeOffset StartedAt { get; } = clock.GetUtcNow();
@@ -22,4 +21,22 @@ internal sealed class ProcessStatus(TimeProvider clock)
         ProcessState.Starting => (503, "starting"),
         _ => (503, "draining"),
     };
+
+    /// <summary>Goes on to <paramref name="next"/>; false: it is there already, or further.</summary>
+    public bool Advance(ProcessState next)
+    {
+        while (true)
+        {
+            int state = _state;
+            if (state >= (int)next)
+            {
+                return false;
+            }
+
+            if (Interlocked.CompareExchange(ref _state, (int)next, state) == state)
+            {
+                return true;
+            }
+        }
+    }
 }

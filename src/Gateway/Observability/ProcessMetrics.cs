@@ -29,7 +29,8 @@ internal static class ProcessMetrics
             : int.TryParse(soft, NumberStyles.None, CultureInfo.InvariantCulture, out int n) ? n : null;
     }
 
-    private static int? OpenDescriptors()
+    /// <summary>Open descriptors, or null where /proc does not tell.</summary>
+    public static int? OpenDescriptors()
     {
         try
         {

@@ -82,7 +82,7 @@ internal sealed class FileSettings
         {
             _problems.Add(new Problem
             {
-                Code = ProblemCodes.Of(key, reading.Fault),
+                Code = SettingGrammar.CodeOf(key, reading.Fault),
                 Service = service.Name,
                 Place = entry.Place,
                 Value = $"{entry.Key}: {entry.Value}",

@@ -1,5 +1,6 @@
 using System.Collections.Frozen;
 using System.Globalization;
+using Gateway.Catalog;
 
 namespace Gateway.Planning;
 
@@ -51,6 +52,11 @@ internal sealed record SettingKey(string Name, SettingSlot? Slot, string Allowed
 /// </summary>
 internal static class SettingGrammar
 {
+    /// <summary>The code for a value that its key refused; without a key it is the key that is wrong.</summary>
+    public static string CodeOf(SettingKey? key, SettingFault fault) => key is null ? ProblemCodes.KeyUnknown
+        : fault == SettingFault.NotBuilt ? ProblemCodes.NotBuilt
+        : ProblemCodes.ValueInvalid;
+
     private static readonly SettingKey[] All =
     [
         Words("balance", SettingSlot.Balance, ["roundrobin", "leastconn"],

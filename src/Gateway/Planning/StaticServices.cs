@@ -108,7 +108,7 @@ internal sealed class StaticServices
         List<Problem> problems = [];
         string?[] slots = new string?[ClusterSettings.Slots];
         ListenProtocol protocol = ReadSettings(service, slots, places: null, (entry, key, fault) => problems.Add(Wrong(
-            service, ProblemCodes.Of(key, fault), entry.Place, $"{entry.Key}: {entry.Value}",
+            service, SettingGrammar.CodeOf(key, fault), entry.Place, $"{entry.Key}: {entry.Value}",
             entry.Key == "protocol" ? ProtocolForm : key?.Allowed ?? SettingGrammar.NearestOrAll(entry.Key), "value ignored; the entry's other values stand")));
         ClusterSettings settings = ClusterSettings.From(slots);
         int weight = slots[(int)SettingSlot.Weight] is { } set ? int.Parse(set, CultureInfo.InvariantCulture) : 1;

@@ -1,3 +1,5 @@
+using Gateway.Catalog;
+
 namespace Gateway.Planning;
 
 /// <summary>What a tag turned out to be.</summary>
@@ -188,7 +190,7 @@ internal sealed class TagGrammar(Dictionary<string, int> environments)
             return new Tag(TagKind.Setting) { Slot = key.Slot, Value = reading.Canonical };
         }
 
-        Tag wrong = Wrong(ProblemCodes.Of(key, reading.Fault), key?.Allowed ?? SettingGrammar.NearestOrAll(name));
+        Tag wrong = Wrong(SettingGrammar.CodeOf(key, reading.Fault), key?.Allowed ?? SettingGrammar.NearestOrAll(name));
         return key?.Slot is { } slot && ClusterSettings.DefaultOf(slot) is { Length: > 0 } instead
             ? wrong with
             {

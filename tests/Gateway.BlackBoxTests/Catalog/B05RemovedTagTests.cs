@@ -33,6 +33,31 @@ public sealed class B05RemovedTagTests(Platform platform) : IClassFixture<Platfo
     }
 
     [ConsulFact]
+    public async Task Last_listen_tag_of_a_service_with_many_instances_closes_its_port_too()
+    {
+        // Nobody was deregistered, so there is nothing for the guard to hold.
+        int port = Ports.Production();
+        NodeServer server = platform.Keep(await NodeServer.Start("many"));
+        async Task Register(params string[] tags)
+        {
+            for (int i = 1; i <= 4; i++)
+            {
+                await platform.Consul.Register(new Registration("b05-many", $"b05-many-{i}", server.Port, tags));
+            }
+        }
+
+        await Register("production", $"internal-listen-http-{port}");
+        await Platform.Serves(port, "many");
+        await Eventually.True(
+            async () => (await Wire.Get(platform.Gateway.AdminPort, "/api/v1/destinations")).Json.RootElement.EnumerateArray()
+                .Count(d => d.GetProperty("instance").GetString()!.Contains("b05-many", StringComparison.Ordinal) && d.GetProperty("usable").GetBoolean()) >= 4,
+            "all four are destinations");
+        await Register("production");
+        await Platform.Closed(port);
+        Assert.DoesNotContain(await platform.Gateway.Problems(), p => GatewayProcess.Plain(p).Contains("b05-many", StringComparison.Ordinal));
+    }
+
+    [ConsulFact]
     public async Task Deregistered_service_closes_its_ports_and_its_relays_go_on()
     {
         int port = Ports.Production();

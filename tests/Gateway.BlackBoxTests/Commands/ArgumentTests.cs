@@ -9,7 +9,7 @@ namespace Gateway.BlackBoxTests.Commands;
 public sealed class ArgumentTests
 {
     private static readonly string[] s_built =
-        ["run", "dev", "check", "status", "services", "routes", "listeners", "problems", "reload", "stop"];
+        ["run", "dev", "check", "status", "services", "routes", "listeners", "problems", "doctor", "reload", "stop"];
 
     [Fact]
     public async Task Help_is_complete_and_names_nothing_that_is_not_built()
@@ -25,7 +25,7 @@ public sealed class ArgumentTests
             Assert.DoesNotContain("takeover", one.All, StringComparison.Ordinal);
         }
 
-        foreach (string command in (string[])["plan", "events", "sessions", "top", "doctor", "explain", "drain", "ready", "maint", "upgrade", "import"])
+        foreach (string command in (string[])["plan", "events", "sessions", "top", "explain", "drain", "ready", "maint", "upgrade", "import"])
         {
             Assert.DoesNotContain($"  {command} ", all.Out, StringComparison.Ordinal);
             CommandResult one = await GatewayProcess.Run([command]);
@@ -55,7 +55,7 @@ public sealed class ArgumentTests
     [Fact]
     public async Task Unreachable_gateway_is_exit_1_naming_the_socket()
     {
-        foreach (string command in (string[])["status", "services", "routes", "listeners", "problems", "reload", "stop"])
+        foreach (string command in (string[])["status", "services", "routes", "listeners", "problems", "doctor", "reload", "stop"])
         {
             CommandResult result = await GatewayProcess.Run([command, "--state", "/no/such/directory"]);
             Assert.Equal(1, result.Exit);

@@ -61,7 +61,7 @@ public sealed class ViewTests
     public async Task Without_a_gateway_every_command_is_exit_1_and_says_where_it_looked()
     {
         string folder = Directory.CreateTempSubdirectory("gwt-").FullName;
-        foreach (string command in new[] { "status", "services", "routes", "listeners", "problems", "reload", "stop" })
+        foreach (string command in new[] { "status", "services", "routes", "listeners", "problems", "doctor", "reload", "stop" })
         {
             CommandResult result = await GatewayProcess.Run([command, "--state", folder]);
             Assert.True(result.Exit == 1, $"{command}: exit {result.Exit}\n{result.All}");
@@ -76,7 +76,7 @@ public sealed class ViewTests
     {
         CommandResult help = await GatewayProcess.Run(["--help"]);
         Assert.Equal(0, help.Exit);
-        foreach (string command in new[] { "run", "dev", "check", "status", "services", "routes", "listeners", "problems", "reload", "stop" })
+        foreach (string command in new[] { "run", "dev", "check", "status", "services", "routes", "listeners", "problems", "doctor", "reload", "stop" })
         {
             Assert.Contains(command, help.Out, StringComparison.Ordinal);
             CommandResult own = await GatewayProcess.Run([command, "--help"]);

@@ -34,13 +34,21 @@ internal sealed class ConsulProcess : IAsyncDisposable
     private readonly int serfPort = Ports.Any();
     private readonly HttpClient client;
     private readonly string nodeAddress;
+    private readonly ConsulProcess? server;
+    private readonly string? aclMaster;
     private ChildProcess? process;
 
-    private ConsulProcess(string nodeAddress)
+    private ConsulProcess(string nodeAddress, ConsulProcess? server, string? aclMaster = null)
     {
         this.nodeAddress = nodeAddress;
+        this.server = server;
+        this.aclMaster = aclMaster;
         HttpPort = Ports.Any();
         client = new HttpClient { BaseAddress = new Uri(Address), Timeout = Eventually.Seconds(15) };
+        if (aclMaster is not null)
+        {
+            client.DefaultRequestHeaders.Add("X-Consul-Token", aclMaster);
+        }
     }
 
     public static bool IsInstalled { get; } = Repository.Which("consul") is not null;
@@ -49,14 +57,26 @@ internal sealed class ConsulProcess : IAsyncDisposable
 
     public string Address => $"http://127.0.0.1:{HttpPort}";
 
-    public string Node => "test-node";
+    public string Node => server is null ? "test-node" : "test-client";
 
     /// <summary>The agent's output, for a failure's message.</summary>
     public string Output => process?.Tail(50) ?? "";
 
-    public static async Task<ConsulProcess> Start(string nodeAddress = "127.0.0.1")
+    /// <summary>Starts a server; with <paramref name="aclMaster"/> its ACLs deny everybody everything but the bearer of that token, us.</summary>
+    public static async Task<ConsulProcess> Start(string nodeAddress = "127.0.0.1", string? aclMaster = null)
     {
-        ConsulProcess consul = new(nodeAddress);
+        ConsulProcess consul = new(nodeAddress, server: null, aclMaster);
+        await consul.Launch();
+        return consul;
+    }
+
+    /// <summary>
+    /// Starts a client agent, as every host of a platform runs one: its services are on its own disk, the catalog is the server's,
+    /// and on SIGTERM it leaves, which takes its node and services out of the catalog (Consul's default for clients).
+    /// </summary>
+    public static async Task<ConsulProcess> StartClient(ConsulProcess server)
+    {
+        ConsulProcess consul = new("127.0.0.1", server);
         await consul.Launch();
         return consul;
     }
@@ -69,6 +89,14 @@ internal sealed class ConsulProcess : IAsyncDisposable
     {
         process?.Dispose();
         process = null;
+    }
+
+    /// <summary>SIGTERM, waited for: what <c>systemctl stop consul</c> does.</summary>
+    public async Task Terminate()
+    {
+        process!.Send(Signal.Terminate);
+        await process.WaitForExit(40);
+        Kill();
     }
 
     /// <summary>SIGKILL, and another agent on the same ports that knows nothing: Consul was rebuilt.</summary>
@@ -113,6 +141,17 @@ internal sealed class ConsulProcess : IAsyncDisposable
     /// <summary>A GET's body.</summary>
     public Task<string> Get(string path) => client.GetStringAsync(path);
 
+    /// <summary>PUTs JSON and gives one member of the answer.</summary>
+    public async Task<string> PutJson(string path, string json, string member)
+    {
+        using StringContent content = new(json, Encoding.UTF8, "application/json");
+        using HttpResponseMessage answer = await client.PutAsync(path, content);
+        string text = await answer.Content.ReadAsStringAsync();
+        Assert.True(answer.IsSuccessStatusCode, $"PUT {path}: {(int)answer.StatusCode} {text}");
+        using JsonDocument document = JsonDocument.Parse(text);
+        return document.RootElement.GetProperty(member).GetString()!;
+    }
+
     public async Task Put(string path, object? body)
     {
         using HttpContent? content = body is null ? null : JsonContent.Create(body, options: JsonSerializerOptions.Default);
@@ -134,24 +173,44 @@ internal sealed class ConsulProcess : IAsyncDisposable
     private async Task Launch()
     {
         // Raft as quick as it goes, and nothing that asks the outside.
-        string configuration = JsonSerializer.Serialize(new
+        Dictionary<string, object> configuration = new()
         {
-            node_name = Node,
-            server = true,
-            bootstrap_expect = 1,
-            data_dir = Path.Combine(folder, "data"),
-            bind_addr = "127.0.0.1",
-            client_addr = "127.0.0.1",
-            advertise_addr = nodeAddress,
-            disable_update_check = true,
-            disable_remote_exec = true,
-            leave_on_terminate = false,
-            performance = new { raft_multiplier = 1 },
-            limits = new { http_max_conns_per_client = 2000 },
-            ports = new { http = HttpPort, dns = -1, grpc = -1, serf_lan = serfPort, serf_wan = -1, server = serverPort },
-        });
+            ["node_name"] = Node,
+            ["data_dir"] = Path.Combine(folder, "data"),
+            ["bind_addr"] = "127.0.0.1",
+            ["client_addr"] = "127.0.0.1",
+            ["advertise_addr"] = nodeAddress,
+            ["disable_update_check"] = true,
+            ["disable_remote_exec"] = true,
+            ["limits"] = new { http_max_conns_per_client = 2000 },
+            ["ports"] = new { http = HttpPort, dns = -1, grpc = -1, serf_lan = serfPort, serf_wan = -1, server = serverPort },
+        };
+        if (server is null)
+        {
+            configuration["server"] = true;
+            configuration["bootstrap_expect"] = 1;
+            configuration["leave_on_terminate"] = false;
+            configuration["performance"] = new { raft_multiplier = 1 };
+        }
+        else
+        {
+            configuration["retry_join"] = new[] { $"127.0.0.1:{server.serfPort}" };
+            configuration["retry_interval"] = "1s";
+        }
+
+        if (aclMaster is not null)
+        {
+            configuration["primary_datacenter"] = "dc1";
+            configuration["acl"] = new
+            {
+                enabled = true,
+                default_policy = "deny",
+                tokens = new { master = aclMaster, agent = aclMaster },
+            };
+        }
+
         string file = Path.Combine(folder, "agent.json");
-        await File.WriteAllTextAsync(file, configuration);
+        await File.WriteAllTextAsync(file, JsonSerializer.Serialize(configuration));
         process = ChildProcess.Start(Repository.Which("consul")!, ["agent", "-config-file", file, "-log-level", "warn"]);
         await Eventually.True(
             async () => (await Get("/v1/status/leader")).Contains(':', StringComparison.Ordinal)

@@ -4,11 +4,13 @@ namespace Gateway.BlackBoxTests.Harness;
 
 /// <summary>
 /// What a load came to. A renewal is a kept connection that the far side announced to close: no failure, but no constancy either.
+/// Delayed is a request that took 200 ms or more (B26).
 /// </summary>
-internal sealed record LoadReport(long Requests, long Failures, long Renewals, IReadOnlyList<string> Samples, TimeSpan Slowest)
+internal sealed record LoadReport(
+    long Requests, long Failures, long Renewals, long Delayed, IReadOnlyList<string> Samples, TimeSpan Slowest)
 {
     public override string ToString() =>
-        $"{Requests} requests, {Failures} failed, {Renewals} renewed, slowest {Slowest.TotalMilliseconds:0} ms{string.Concat(Samples.Select(static text => "\n  " + text))}";
+        $"{Requests} requests, {Failures} failed, {Renewals} renewed, {Delayed} delayed, slowest {Slowest.TotalMilliseconds:0} ms{string.Concat(Samples.Select(static text => "\n  " + text))}";
 }
 
 /// <summary>
@@ -19,6 +21,7 @@ internal sealed record LoadReport(long Requests, long Failures, long Renewals, I
 internal sealed class LoadClient
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(4);
+    private static readonly TimeSpan Delay = TimeSpan.FromMilliseconds(200);
     private volatile bool stopping;
     private readonly List<Task> workers = [];
     private readonly List<string> samples = [];
@@ -26,6 +29,7 @@ internal sealed class LoadClient
     private long failures;
     private long slowestTicks;
     private long renewals;
+    private long delayed;
 
     public long Requests => Interlocked.Read(ref requests);
 
@@ -66,6 +70,24 @@ internal sealed class LoadClient
         return this;
     }
 
+    /// <summary>Starts a worker of a caller's own: one request per call, a failure by exception.</summary>
+    public LoadClient Own(string what, Func<CancellationToken, Task> request)
+    {
+        workers.Add(Task.Run(async () =>
+        {
+            while (!stopping)
+            {
+                await Count(what, async deadline =>
+                {
+                    await request(deadline);
+                    return true;
+                });
+                await Task.Delay(Pause);
+            }
+        }));
+        return this;
+    }
+
     /// <summary>Lets every request in flight end, then reports.</summary>
     public async Task<LoadReport> Stop()
     {
@@ -73,7 +95,13 @@ internal sealed class LoadClient
         await Task.WhenAll(workers);
         lock (samples)
         {
-            return new LoadReport(Requests, Failures, Interlocked.Read(ref renewals), [.. samples], TimeSpan.FromTicks(Interlocked.Read(ref slowestTicks)));
+            return new LoadReport(
+                Requests,
+                Failures,
+                Interlocked.Read(ref renewals),
+                Interlocked.Read(ref delayed),
+                [.. samples],
+                TimeSpan.FromTicks(Interlocked.Read(ref slowestTicks)));
         }
     }
 
@@ -179,6 +207,11 @@ internal sealed class LoadClient
         {
             Interlocked.Increment(ref requests);
             long ticks = System.Diagnostics.Stopwatch.GetElapsedTime(start).Ticks;
+            if (ticks >= Delay.Ticks)
+            {
+                Interlocked.Increment(ref delayed);
+            }
+
             long seen = Interlocked.Read(ref slowestTicks);
             while (ticks > seen && Interlocked.CompareExchange(ref slowestTicks, ticks, seen) != seen)
             {

@@ -15,10 +15,13 @@ public sealed class Platform : IAsyncLifetime
     internal GatewayProcess Gateway { get; private set; } = null!;
 
     /// <summary>The configuration of the shared gateway: defaults, with what makes a test quick or safe beside others.</summary>
-    internal static string Configuration(ConsulProcess consul, string more = "") =>
+    internal static string Configuration(ConsulProcess consul, string more = "") => Configuration(consul.Address, more);
+
+    /// <summary>As the other, for something that stands before Consul.</summary>
+    internal static string Configuration(string address, string more = "") =>
         $$"""
         catalog:
-          consul: { address: "{{consul.Address}}" }
+          consul: { address: "{{address}}" }
           portGrace: 500ms
         internal: { addresses: [127.0.0.1, "::1", 127.0.0.2] }
         """ + "\n" + more;

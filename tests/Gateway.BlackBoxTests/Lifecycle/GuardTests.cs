@@ -55,6 +55,34 @@ public sealed class GuardTests
     }
 
     [ConsulFact]
+    public async Task P2_While_those_dropped_are_asked_they_serve()
+    {
+        // A probe that takes a while shows what happens until its answer: nothing.
+        await using ConsulProcess consul = await ConsulProcess.Start();
+        using NodeServer server = await NodeServer.Start("served");
+        int port = Ports.Production();
+        for (int i = 1; i <= 3; i++)
+        {
+            await consul.Register(new Registration(
+                "asked", $"asked-{i}", server.Port, "production", $"internal-listen-http-{port}", "gateway-check.http=/slow?ms=700"));
+        }
+
+        using GatewayProcess gateway = await GatewayProcess.StartReady(Platform.Configuration(consul));
+        await Platform.Serves(port, "served");
+        await Has(gateway, "asked", [1, 2, 3]);
+        LoadClient load = new LoadClient().Http(port, keepAlive: 2, fresh: 1);
+        for (int i = 1; i <= 3; i++)
+        {
+            await consul.Deregister($"asked-{i}");
+        }
+
+        await gateway.ProblemWithin(40, "removal-held", "asked-3");
+        await Has(gateway, "asked", [1, 2, 3]);
+        LoadReport report = await load.Stop();
+        Assert.True(report is { Failures: 0, Renewals: 0 }, report.ToString());
+    }
+
+    [ConsulFact]
     public async Task P1_A_restart_between_the_rebuild_and_the_return_keeps_what_answers()
     {
         await using ConsulProcess consul = await ConsulProcess.Start();

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using Gateway.BlackBoxTests.Harness;
 
 namespace Gateway.BlackBoxTests.Traffic;
@@ -45,6 +47,53 @@ public sealed class RetryTests(Platform platform) : IClassFixture<Platform>
     }
 
     [ConsulFact]
+    public async Task Instance_that_resets_has_its_share_of_first_attempts_and_every_get_is_answered()
+    {
+        // A retry that took a turn of the round would bring every request to the broken one first.
+        int port = Ports.Production();
+        string[] tags = ["production", $"internal-listen-http-{port}", "gateway-check=none"];
+        await platform.Serve("turns", "alive", tags);
+        using Resetting broken = new();
+        await platform.Consul.Register(new Registration("turns", "turns-broken", broken.Port, tags));
+        await Eventually.True(() => broken.Reset > 0 ? Task.FromResult(true) : Ask(), "both are asked");
+        int before = broken.Reset;
+        Assert.Equal(40, (await Platform.Spread(port, 40)).GetValueOrDefault("alive"));
+        Assert.InRange(broken.Reset - before, 18, 22);
+
+        async Task<bool> Ask()
+        {
+            await Wire.Get(port);
+            return false;
+        }
+    }
+
+    [ConsulFact]
+    public async Task Refused_connect_is_one_failure_whatever_the_protocol()
+    {
+        (int http, int tcp) = (Ports.Production(), Ports.Production());
+        await platform.Consul.Register(
+            new Registration("gone-http", "gone-http", Ports.Any(), "production", $"internal-listen-http-{http}", "gateway-check=none"));
+        await platform.Consul.Register(
+            new Registration("gone-tcp", "gone-tcp", Ports.Any(), "production", $"internal-listen-tcp-{tcp}", "gateway-check=none"));
+        await Eventually.True(async () => await Wire.Accepts(http), "the port is open");
+        await Eventually.True(() => Asked("gone-tcp"), "the TCP port is open and has asked");
+        for (int i = 0; i < 3; i++)
+        {
+            Assert.Equal("connect-failed", (await Wire.Get(http)).Reason);
+        }
+
+        Assert.Equal(3, await Count("gone-http", "failures"));
+        long asked = await Count("gone-tcp", "requests");
+        Assert.Equal(asked, await Count("gone-tcp", "failures"));
+
+        async Task<bool> Asked(string service) => await Wire.Accepts(tcp) && await Count(service, "requests") > 0;
+
+        async Task<long> Count(string service, string what) =>
+            (await Wire.Get(platform.Gateway.AdminPort, "/api/v1/destinations")).Json.RootElement.EnumerateArray()
+            .Single(d => d.GetProperty("instance").GetString()!.EndsWith("/" + service, StringComparison.Ordinal)).GetProperty(what).GetInt64();
+    }
+
+    [ConsulFact]
     public async Task Silent_instance_is_504_after_the_services_own_timeout()
     {
         int port = Ports.Production();
@@ -53,5 +102,45 @@ public sealed class RetryTests(Platform platform) : IClassFixture<Platform>
         WireAnswer answer = await Wire.Get(port, "/slow?ms=8000");
         Assert.Equal(504, answer.Status);
         Assert.Equal("timeout-response", answer.Reason);
+    }
+
+    /// <summary>Accepts, reads something, and resets.</summary>
+    private sealed class Resetting : IDisposable
+    {
+        private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+        private int _reset;
+
+        public Resetting()
+        {
+            _listener.Start();
+            _ = ServeAsync();
+        }
+
+        public int Port => ((IPEndPoint)_listener.LocalEndpoint).Port;
+
+        public int Reset => Volatile.Read(ref _reset);
+
+        public void Dispose() => _listener.Dispose();
+
+        private async Task ServeAsync()
+        {
+            try
+            {
+                while (true)
+                {
+                    using Socket client = await _listener.AcceptSocketAsync();
+                    if (await client.ReceiveAsync(new byte[4096]) > 0)
+                    {
+                        Interlocked.Increment(ref _reset);
+                    }
+
+                    client.LingerState = new LingerOption(true, 0);
+                }
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                // The end of the test.
+            }
+        }
     }
 }

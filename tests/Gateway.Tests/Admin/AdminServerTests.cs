@@ -114,7 +114,7 @@ public sealed class AdminServerTests : IAsyncLifetime
     [InlineData("/readyz")]
     public async Task Probes_and_scrapers_may_use_any_name(string path)
     {
-        _process.State = ProcessState.Ready;
+        _process.Advance(ProcessState.Ready);
         Assert.Equal(HttpStatusCode.OK, (await GetAsync(path, "evil.example.com")).StatusCode);
     }
 
@@ -127,7 +127,7 @@ public sealed class AdminServerTests : IAsyncLifetime
             (ProcessState.Stopped, 503, "draining\n"),
         ])
         {
-            _process.State = state;
+            _process.Advance(state);
             using HttpResponseMessage ready = await GetAsync("/readyz");
             Assert.Equal((status, text), ((int)ready.StatusCode, await ready.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)));
             Assert.Equal(HttpStatusCode.OK, (await GetAsync("/livez")).StatusCode);

@@ -105,6 +105,58 @@ public sealed class CatalogGuardTests
     }
 
     [Fact]
+    public void Those_kept_never_leave_the_catalog_although_time_goes_on_while_it_is_judged()
+    {
+        // A clock of nanoseconds never shows the same time twice; one that stands still hides what depends on that.
+        CatalogGuard guard = new(new RunningClock());
+        guard.Take(Catalog(Of("web", 10)), _options, _ => true);
+        guard.Compose();
+        guard.Take(Catalog(Of("web", 2)), _options, _ => true);
+        guard.Compose();
+
+        Assert.Equal((8, 10), (guard.Held.Count, guard.Effective!.Services["web"].Instances.Count));
+    }
+
+    [Fact]
+    public void A_catalog_that_is_rebuilt_and_filled_service_by_service_loses_no_address_on_the_way()
+    {
+        string[] names = ["a", "b", "c", "d"];
+        Take([.. names.Select(n => Of(n, 3))]);
+        string[] addresses = Addresses();
+        Take();
+        Assert.Equal((12, 12), (_guard.Held.Count, Addresses().Length));
+        for (int i = 1; i <= names.Length; i++)
+        {
+            // Under the ids of before, and under new ones, which only the addresses tell.
+            _clock.Advance(TimeSpan.FromSeconds(4));
+            Service[] back = [.. names[..i].Select(n => n is "a" or "c" ? Of(n, 3) : Renamed(n))];
+            _guard.Take(Catalog(back), _options, _ => true);
+            _guard.LetGoOfClaimed(_guard.Reported!.Services.Values.SelectMany(s => s.Instances.AsEnumerable()).Select(x => x.EndPoint).ToHashSet());
+            _guard.Compose();
+            Assert.Equal(addresses, Addresses());
+            Assert.Equal(12 - (3 * i), _guard.Held.Count);
+        }
+
+        string[] Addresses() => [.. _guard.Effective!.Services.Values.SelectMany(s => s.Instances.AsEnumerable()).Select(i => i.EndPoint).Order(StringComparer.Ordinal)];
+
+        Service Renamed(string name) => new(name, Of(name, 3).Instances.AsEnumerable().Select(i => i with { Node = "n2" }).ToEquatableArray());
+    }
+
+    [Theory]
+    [InlineData(10.0, 3)]
+    [InlineData(10.1, 0)]
+    public void Drops_count_together_for_ten_seconds_and_no_longer(double seconds, int held)
+    {
+        Take(Of("web", 5), Of("other", 1000));
+        Take(Of("web", 4), Of("other", 1000));
+        Take(Of("web", 3), Of("other", 1000));
+        _clock.Advance(TimeSpan.FromSeconds(seconds));
+        Take(Of("web", 2), Of("other", 1000));
+
+        Assert.Equal(held, _guard.Held.Count);
+    }
+
+    [Fact]
     public void Who_went_before_the_drop_became_a_mass_returns_only_when_a_probe_reaches_it()
     {
         Take(Of("web", 4));
@@ -157,11 +209,11 @@ public sealed class CatalogGuardTests
     public void An_address_that_somebody_else_claims_is_not_held()
     {
         Take(Of("web", 4));
-        Take(Of("new", [Make("new", 100) with { Address = "10.0.0.2" }]));
+        Take(Of("new", [Make("new", 100) with { Address = Make("web", 2).Address }]));
         _guard.LetGoOfClaimed(_guard.Reported!.Services.Values.SelectMany(s => s.Instances.AsEnumerable()).Select(i => i.EndPoint).ToHashSet());
         _guard.Compose();
 
-        Assert.DoesNotContain(_guard.Held, h => h.Instance.Address == "10.0.0.2");
+        Assert.DoesNotContain(_guard.Held, h => h.Instance.Address == Make("web", 2).Address);
         Assert.Equal(3, Count("web"));
     }
 
@@ -253,6 +305,13 @@ public sealed class CatalogGuardTests
         Assert.Same(web, _guard.Effective!.Services["web"]);
     }
 
+    private sealed class RunningClock : TimeProvider
+    {
+        private long _now;
+
+        public override long GetTimestamp() => ++_now;
+    }
+
     private int Count(string service) => _guard.Effective!.Services.GetValueOrDefault(service)?.Instances.Count ?? 0;
 
     private void Take(params Service[] services)
@@ -273,7 +332,7 @@ public sealed class CatalogGuardTests
         Service = service,
         Node = "n1",
         ServiceId = $"{service}-{number:00000}",
-        Address = $"10.0.0.{number}",
+        Address = $"10.0.{service[0] % 100}.{number}",
         Port = 80,
     };
 }

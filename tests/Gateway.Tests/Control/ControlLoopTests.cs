@@ -241,6 +241,49 @@ public sealed class ControlLoopTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Once_told_to_stop_keeping_it_follows_on_and_never_writes_the_last_known_good_again()
+    {
+        ScriptedSource source = new("a");
+        _control.Start([source]);
+        source.Report(Of("web", _port, "i1"));
+        await _control.FirstApply.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+
+        // What was in force is on the disk when it returns; then a successor writes the next generation.
+        await _control.StopKeepingAsync();
+        LastKnownGood successors = new LastKnownGoodFiles(_state).Load(out _)!;
+        new LastKnownGoodFiles(_state).Save(successors);
+        string[] files = Directory.GetFiles(_state);
+        byte[] newest = await File.ReadAllBytesAsync(files.Max(StringComparer.Ordinal)!, TestContext.Current.CancellationToken);
+
+        source.Report(Of("web", _port, "i2"));
+        await HealthEventually.True(() => _control.State.Plan.Clusters is [{ Destinations: [{ Instance.ServiceId: "i2" }] }], "it follows on");
+        await _control.DisposeAsync();
+
+        Assert.Equal(files.Order(StringComparer.Ordinal), Directory.GetFiles(_state).Order(StringComparer.Ordinal));
+        Assert.Equal(newest, await File.ReadAllBytesAsync(files.Max(StringComparer.Ordinal)!, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task Whoever_disposes_it_waits_for_the_end_and_afterwards_nothing_hangs()
+    {
+        ScriptedSource source = new("a");
+        _control.Start([source]);
+        source.Report(Of("web", _port, "i1"));
+        await _control.FirstApply.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(async _ =>
+        {
+            await _control.DisposeAsync();
+            Assert.True(source.Stopped);
+        }));
+
+        Assert.Empty(await _control.AcceptAsync("web", TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(30)));
+        _control.FollowSources([new ScriptedSource("b")]);
+        _control.Reconfigure(new ControlSettings(new PlanningOptions(), TimeSpan.Zero));
+        Assert.Single(_control.State.Plan.Clusters);
+    }
+
+    [Fact]
     public async Task A_report_that_is_there_already_is_judged_by_the_last_known_good()
     {
         ScriptedSource source = new("a");

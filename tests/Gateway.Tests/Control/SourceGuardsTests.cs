@@ -21,6 +21,7 @@ public sealed class SourceGuardsTests : IAsyncLifetime
     private readonly GuardOptions _options = new();
     private readonly Plan _plan;
     private CatalogSnapshot _newest;
+    private volatile bool _unsent;
 
     public SourceGuardsTests()
     {
@@ -30,7 +31,7 @@ public sealed class SourceGuardsTests : IAsyncLifetime
             (target, _, _) =>
             {
                 _probed.Enqueue(target);
-                return Task.FromResult(new ProbeResult(!_dead.ContainsKey(target.Instance.ServiceId), "scripted"));
+                return Task.FromResult(_unsent ? ProbeResult.Unsent("no descriptor free") : new ProbeResult(!_dead.ContainsKey(target.Instance.ServiceId), "scripted"));
             },
             () => { },
             NullLogger.Instance);
@@ -58,6 +59,19 @@ public sealed class SourceGuardsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_probe_that_Gateway_itself_could_not_send_removes_nobody()
+    {
+        _unsent = true;
+        await DropAllAsync();
+        await Until(() => _guards.Held.Count == 5, "five are held");
+        _unsent = false;
+        _dead["web-1"] = true;
+        _clock.Advance(TimeSpan.FromSeconds(1));
+
+        await Until(() => Effective().Length == 4, "who does not answer goes");
+    }
+
+    [Fact]
     public async Task A_held_one_that_stops_answering_goes_within_a_second_at_first()
     {
         await DropAllAsync();
@@ -78,13 +92,13 @@ public sealed class SourceGuardsTests : IAsyncLifetime
         Assert.Contains("5 of 5 instances", first.Now, StringComparison.Ordinal);
         Assert.Contains("in 5m, at 00:05:00 UTC", first.Now, StringComparison.Ordinal);
         ProblemBook book = new(_clock, NullLogger.Instance);
-        DateTimeOffset since = book.Observe([first])[0].Since;
+        DateTimeOffset since = book.Observe(() => [first])[0].Since;
 
         _clock.Advance(TimeSpan.FromMinutes(1));
         Problem later = _guards.Problems().First();
 
         Assert.Contains("in 4m, at 00:05:00 UTC", later.Now, StringComparison.Ordinal);
-        StandingProblem standing = Assert.Single(book.Observe([later]));
+        StandingProblem standing = Assert.Single(book.Observe(() => [later]));
         Assert.Equal((since, later.Now), (standing.Since, standing.Problem.Now));
     }
 
@@ -112,6 +126,8 @@ public sealed class SourceGuardsTests : IAsyncLifetime
     [Theory]
     [InlineData("web", 5)]
     [InlineData("web@production", 5)]
+    [InlineData("web@Production/web-1", 1)]
+    [InlineData("WEB@production", 0)]
     [InlineData("web/web-1", 1)]
     [InlineData("web/n1/web-1", 1)]
     [InlineData("web@production/10.0.0.1:80", 1)]

@@ -26,6 +26,7 @@ internal sealed class ClusterState
 
     // Starts anywhere, so that a thousand gateways do not march in step through the same list.
     private uint _cursor = (uint)Random.Shared.Next();
+    private uint _retries = (uint)Random.Shared.Next();
 
     /// <summary>Applies the first plan. Without a prober destinations are probed by nobody (tests).</summary>
     public ClusterState(ClusterPlan plan, HealthProber? prober = null, TimeProvider? clock = null)
@@ -60,10 +61,16 @@ internal sealed class ClusterState
     /// <summary>
     /// A destination planned and seen healthy that is not in <paramref name="tried"/>; null when there is none.
     /// </summary>
-    public DestinationState? Pick(ReadOnlySpan<DestinationState> tried) => _usable.Pick(ref _cursor, tried);
+    public DestinationState? Pick(ReadOnlySpan<DestinationState> tried) => _usable.Pick(ref _cursor, ref _retries, tried);
 
     /// <summary>Takes over a new plan of the same cluster.</summary>
-    public void Apply(ClusterPlan plan)
+    public void Apply(ClusterPlan plan) => Release(Change(plan));
+
+    /// <summary>
+    /// Takes over a new plan, and returns who left it. They are to be released once every cluster of the plan has changed: who moves
+    /// from one to another goes on from what is known of it.
+    /// </summary>
+    public IReadOnlyList<DestinationState> Change(ClusterPlan plan)
     {
         List<DestinationState> removed = [];
         lock (_gate)
@@ -105,7 +112,18 @@ internal sealed class ClusterState
             _draining = [.. _draining.Where(one => one.InFlight > 0), .. removed.Where(one => one.InFlight > 0)];
         }
 
-        Release(removed);
+        return removed;
+    }
+
+    /// <summary>Ends the probing of destinations that left.</summary>
+    public void Release(IReadOnlyList<DestinationState> removed)
+    {
+        foreach (DestinationState destination in removed)
+        {
+            destination.IsRetired = true;
+            destination.Health.Changed = null;
+            _prober?.Untrack(destination.Health);
+        }
     }
 
     /// <summary>No route leads here any more: probing ends, work in flight goes on.</summary>
@@ -183,16 +201,6 @@ internal sealed class ClusterState
         health.Changed = Republish;
         _prober?.Track(health, Target(wanted, plan));
         return new DestinationState(wanted, health, _clock);
-    }
-
-    private void Release(IReadOnlyList<DestinationState> removed)
-    {
-        foreach (DestinationState destination in removed)
-        {
-            destination.IsRetired = true;
-            destination.Health.Changed = null;
-            _prober?.Untrack(destination.Health);
-        }
     }
 
     // Reads the present verdicts under the lock, so the last of several changes always wins.

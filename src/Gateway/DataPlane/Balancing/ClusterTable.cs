@@ -36,14 +36,27 @@ internal sealed class ClusterTable(HealthProber? prober = null, TimeProvider? cl
     /// <summary>Publishes new and changed clusters. First step of an apply.</summary>
     public void Publish(IReadOnlyList<ClusterPlan> added, IReadOnlyList<Change<ClusterPlan>> changed)
     {
-        foreach (ClusterPlan plan in added)
+        List<(ClusterState Cluster, IReadOnlyList<DestinationState> Removed)> left = [];
+        try
         {
-            Put(plan);
+            foreach (ClusterPlan plan in added.Concat(changed.Select(change => change.New)))
+            {
+                if (_clusters.TryGetValue(plan.Id, out ClusterState? present))
+                {
+                    left.Add((present, present.Change(plan)));
+                }
+                else
+                {
+                    Add(plan);
+                }
+            }
         }
-
-        foreach (Change<ClusterPlan> change in changed)
+        finally
         {
-            Put(change.New);
+            foreach ((ClusterState cluster, IReadOnlyList<DestinationState> removed) in left)
+            {
+                cluster.Release(removed);
+            }
         }
     }
 
@@ -68,14 +81,8 @@ internal sealed class ClusterTable(HealthProber? prober = null, TimeProvider? cl
     /// <summary>What an operator sees of every cluster.</summary>
     public IReadOnlyList<ClusterView> View() => [.. Clusters.Select(cluster => cluster.View())];
 
-    private void Put(ClusterPlan plan)
+    private void Add(ClusterPlan plan)
     {
-        if (_clusters.TryGetValue(plan.Id, out ClusterState? present))
-        {
-            present.Apply(plan);
-            return;
-        }
-
         ClusterState cluster = new(plan, prober, clock);
         lock (_gate)
         {

@@ -65,7 +65,7 @@ internal sealed record DestinationView
     /// <summary>Requests and relays ever given to it.</summary>
     public required long Requests { get; init; }
 
-    /// <summary>Of these, failed on its side.</summary>
+    /// <summary>Of these, failed on its side, refused connects included.</summary>
     public required long Failures { get; init; }
 
     /// <summary>Connects refused, reset or timed out.</summary>

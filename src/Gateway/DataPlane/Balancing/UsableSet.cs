@@ -56,40 +56,52 @@ internal sealed class UsableSet
     /// <summary>
     /// One that is not in <paramref name="tried"/>, those that refused a connect last; null when there is none.
     /// </summary>
-    /// <param name="cursor">The cluster's position; outlives this set.</param>
+    /// <param name="cursor">The cluster's position in the round; outlives this set.</param>
+    /// <param name="retries">
+    /// The same for retries. They have a round of their own: of two instances of which one resets, a retry that took the other's
+    /// turn would bring every next request to the broken one.
+    /// </param>
     /// <param name="tried">Not these. A handful at most.</param>
-    public DestinationState? Pick(ref uint cursor, ReadOnlySpan<DestinationState> tried)
+    public DestinationState? Pick(ref uint cursor, ref uint retries, ReadOnlySpan<DestinationState> tried)
     {
         DestinationState? picked = _trusted switch
         {
             [] => null,
             [DestinationState only] => Contains(tried, only) ? null : only,
-            _ when _algorithm == BalanceAlgorithm.LeastConn => LeastLoaded(ref cursor, tried),
-            _ => InTurn(_turns, ref cursor, tried),
+            _ when _algorithm == BalanceAlgorithm.LeastConn => LeastLoaded(ref tried.IsEmpty ? ref cursor : ref retries, tried),
+            _ => InTurn(_turns, ref cursor, ref retries, tried),
         };
-        return picked ?? (_suspects.Length == 0 ? null : InTurn(_suspects, ref cursor, tried));
+        return picked ?? (_suspects.Length == 0 ? null : InTurn(_suspects, ref cursor, ref retries, tried));
     }
 
-    private static DestinationState? InTurn(DestinationState[] turns, ref uint cursor, ReadOnlySpan<DestinationState> tried)
-    {
-        uint at = Interlocked.Increment(ref cursor) % (uint)turns.Length;
-        DestinationState first = turns[at];
-        return tried.IsEmpty || !Contains(tried, first) ? first : Following(turns, at, tried);
-    }
+    private static DestinationState? InTurn(
+        DestinationState[] turns, ref uint cursor, ref uint retries, ReadOnlySpan<DestinationState> tried) => tried.IsEmpty
+        ? turns[Interlocked.Increment(ref cursor) % (uint)turns.Length]
+        : Other(turns, ref retries, tried);
 
-    // A retry takes the next turn of somebody else. The walk is short: a destination's turns are spread evenly.
-    private static DestinationState? Following(DestinationState[] turns, uint at, ReadOnlySpan<DestinationState> tried)
+    // One turn among those of the others, so that not the neighbor alone carries what a broken one does not. It looks at all of
+    // them, which only a retry has to.
+    private static DestinationState? Other(DestinationState[] turns, ref uint retries, ReadOnlySpan<DestinationState> tried)
     {
-        for (int i = 1; i < turns.Length; i++)
+        uint others = 0;
+        foreach (DestinationState turn in turns)
         {
-            at = at + 1 == (uint)turns.Length ? 0 : at + 1;
-            if (!Contains(tried, turns[at]))
-            {
-                return turns[at];
-            }
+            others += Contains(tried, turn) ? 0u : 1u;
         }
 
-        return null;
+        if (others == 0)
+        {
+            return null;
+        }
+
+        uint left = Interlocked.Increment(ref retries) % others;
+        int at = 0;
+        while (Contains(tried, turns[at]) || left-- > 0)
+        {
+            at++;
+        }
+
+        return turns[at];
     }
 
     private DestinationState? LeastLoaded(ref uint cursor, ReadOnlySpan<DestinationState> tried)

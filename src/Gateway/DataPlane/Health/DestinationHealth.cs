@@ -24,7 +24,7 @@ internal sealed class DestinationHealth(TimeProvider? clock = null)
     private long _connectFailures;
 
     // All below under _gate.
-    private readonly Queue<HealthTransition> _history = new(0);
+    private Queue<HealthTransition> _history = new(0);
     private DateTimeOffset _since = (clock ?? TimeProvider.System).GetUtcNow();
     private DateTimeOffset? _lastAt;
     private string? _last;
@@ -187,6 +187,15 @@ internal sealed class DestinationHealth(TimeProvider? clock = null)
         return turned;
     }
 
+    /// <summary>A probe could not be sent: shown, and nothing else.</summary>
+    internal void NotProbed(string evidence)
+    {
+        lock (_gate)
+        {
+            (_last, _lastAt) = (evidence, _clock.GetUtcNow());
+        }
+    }
+
     /// <summary>
     /// The check is another one: the verdict stays until its first result, which decides alone. Without a check any more the
     /// catalog's verdict stands, so it is up.
@@ -218,22 +227,23 @@ internal sealed class DestinationHealth(TimeProvider? clock = null)
     /// </summary>
     internal void StartFrom(DestinationHealth other)
     {
-        bool up, answered;
+        bool up, answered, unproven;
+        int against;
         string? last, suspicion;
+        DateTimeOffset since;
         DateTimeOffset? lastAt;
+        Queue<HealthTransition> history;
         lock (other._gate)
         {
-            (up, answered, last, lastAt, suspicion) = (other._up, other._answered, other._last, other._lastAt, other._suspicion);
+            (up, since, answered, unproven, against) = (other._up, other._since, other._answered, other._unproven, other._against);
+            (last, lastAt, suspicion, history) = (other._last, other._lastAt, other._suspicion, new(other._history));
         }
 
         lock (_gate)
         {
-            (_answered, _last, _lastAt) = (answered, last, lastAt);
+            (_up, _since, _answered, _unproven, _against) = (up, since, answered, unproven, against);
+            (_last, _lastAt, _history) = (last, lastAt, history);
             (_suspect, _suspicion) = (suspicion is not null, suspicion);
-            if (up != _up)
-            {
-                Turn(up, last ?? "seen in another cluster");
-            }
         }
 
         Changed?.Invoke();

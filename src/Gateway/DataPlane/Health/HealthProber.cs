@@ -105,13 +105,18 @@ internal sealed class HealthProber : IAsyncDisposable
             health.Schedule = entry;
             _tracked++;
             (InstanceKey, string, int) key = (target.Instance, target.Address, target.Port);
-            elsewhere = _known.GetValueOrDefault(key);
+            entry.Elsewhere = _known.GetValueOrDefault(key);
             _known[key] = entry;
+            elsewhere = entry.Elsewhere;
+            while (elsewhere?.Target.AsksTheSameAs(target) == false)
+            {
+                elsewhere = elsewhere.Elsewhere;
+            }
         }
 
         // The same instance in another cluster, which this plan may be about to remove: go on from there.
         health.CheckChanged(target.Check.Kind);
-        if (elsewhere?.Target.AsksTheSameAs(target) == true)
+        if (elsewhere is not null)
         {
             health.StartFrom(elsewhere.Health);
         }
@@ -146,6 +151,7 @@ internal sealed class HealthProber : IAsyncDisposable
             // Another question: the probe under way asks the old one, so its answer is thrown away.
             same = entry.Target.AsksTheSameAs(target);
             entry.Target = target;
+            entry.Question += same ? 0 : 1;
             entry.Again |= !same;
             outdated = same ? null : entry.Running;
             if (!same)
@@ -195,12 +201,7 @@ internal sealed class HealthProber : IAsyncDisposable
             _tracked--;
             _queue.Remove(entry);
             _first.Settle(entry);
-            (InstanceKey, string, int) key = (entry.Target.Instance, entry.Target.Address, entry.Target.Port);
-            if (_known.TryGetValue(key, out ProbeSchedule? known) && ReferenceEquals(known, entry))
-            {
-                _known.Remove(key);
-            }
-
+            Forget(entry);
             running = entry.Running;
         }
 
@@ -332,13 +333,14 @@ internal sealed class HealthProber : IAsyncDisposable
             _pumping = true;
         }
 
-        while (Begin() is ProbeSchedule entry)
+        while (Begin() is (ProbeSchedule entry, ProbeTarget target, long question, CancellationTokenSource cancel))
         {
-            _ = RunAsync(entry, entry.Target, entry.Running!);
+            _ = RunAsync(entry, target, question, cancel);
         }
     }
 
-    private ProbeSchedule? Begin()
+    // What is asked is read under the lock: an apply may change it before the probe is sent.
+    private (ProbeSchedule Entry, ProbeTarget Target, long Question, CancellationTokenSource Cancel)? Begin()
     {
         lock (_gate)
         {
@@ -355,17 +357,17 @@ internal sealed class HealthProber : IAsyncDisposable
             first.Running = new CancellationTokenSource(Bounded(first.Target.Check.Timeout), _clock);
             first.Began = Now;
             first.Again = false;
-            return first;
+            return (first, first.Target, first.Question, first.Running);
         }
     }
 
-    private async Task RunAsync(ProbeSchedule entry, ProbeTarget target, CancellationTokenSource cancel)
+    private async Task RunAsync(ProbeSchedule entry, ProbeTarget target, long question, CancellationTokenSource cancel)
     {
         // 1. Probe and judge.
         bool counted = false;
         try
         {
-            counted = await ProbeAsync(entry, target, cancel.Token);
+            counted = await ProbeAsync(entry, target, question, cancel.Token);
         }
         catch (Exception e)
         {
@@ -393,7 +395,7 @@ internal sealed class HealthProber : IAsyncDisposable
         Pump();
     }
 
-    private async Task<bool> ProbeAsync(ProbeSchedule entry, ProbeTarget target, CancellationToken cancel)
+    private async Task<bool> ProbeAsync(ProbeSchedule entry, ProbeTarget target, long question, CancellationToken cancel)
     {
         DestinationHealth health = entry.Health;
         long suspicions = health.Suspicions;
@@ -409,13 +411,19 @@ internal sealed class HealthProber : IAsyncDisposable
             result = new ProbeResult(false, $"Gateway's own failure: {e.Message}");
         }
 
-        // Untracked or asked something else meanwhile: the answer says nothing.
+        // Untracked or asked something else meanwhile, be it the same again after all: the answer says nothing.
         lock (_gate)
         {
-            if (_disposed || !ReferenceEquals(health.Schedule, entry) || !entry.Target.AsksTheSameAs(target))
+            if (_disposed || !ReferenceEquals(health.Schedule, entry) || entry.Question != question)
             {
                 return false;
             }
+        }
+
+        if (result.IsUnsent)
+        {
+            health.NotProbed(result.Evidence);
+            return true;
         }
 
         _metrics.ProbeEnded(target.Service, target.Environment, result.Success);
@@ -425,6 +433,33 @@ internal sealed class HealthProber : IAsyncDisposable
         }
 
         return true;
+    }
+
+    private void Forget(ProbeSchedule entry)
+    {
+        (InstanceKey, string, int) key = (entry.Target.Instance, entry.Target.Address, entry.Target.Port);
+        ProbeSchedule? newest = _known.GetValueOrDefault(key);
+        if (ReferenceEquals(newest, entry))
+        {
+            if (entry.Elsewhere is ProbeSchedule older)
+            {
+                _known[key] = older;
+            }
+            else
+            {
+                _known.Remove(key);
+            }
+
+            return;
+        }
+
+        for (ProbeSchedule? one = newest; one is not null; one = one.Elsewhere)
+        {
+            if (ReferenceEquals(one.Elsewhere, entry))
+            {
+                one.Elsewhere = entry.Elsewhere;
+            }
+        }
     }
 
     private void Reschedule(ProbeSchedule entry)

@@ -24,6 +24,12 @@ internal sealed class ProbeSchedule(HealthProber prober, DestinationHealth healt
     /// <summary>Ends the probe under way; null: none is.</summary>
     public CancellationTokenSource? Running { get; set; }
 
+    /// <summary>Grows when another question is asked: the answer to an older one says nothing.</summary>
+    public long Question { get; set; }
+
+    /// <summary>The same instance in another cluster, tracked before this one; null: there is none.</summary>
+    public ProbeSchedule? Elsewhere { get; set; }
+
     /// <summary>A probe was asked for while one was under way, whose result proves nothing for it.</summary>
     public bool Again { get; set; }
 

@@ -47,7 +47,15 @@ internal sealed record ProbeTarget
 /// <param name="Success">Whether it counts for the instance.</param>
 /// <param name="Evidence">What was seen, for people: <c>HTTP 503 in 2 ms</c>, <c>connect refused</c>.</param>
 /// <param name="Answered">It answered 2xx or 3xx, which makes <c>check: auto</c> take a later 404 seriously.</param>
-internal readonly record struct ProbeResult(bool Success, string Evidence, bool Answered = false);
+internal readonly record struct ProbeResult(bool Success, string Evidence, bool Answered = false)
+{
+    /// <summary>Gateway itself lacked what a probe needs, so it says nothing about the instance.</summary>
+    public bool IsUnsent { get; private init; }
+
+    /// <summary>A probe that could not be sent.</summary>
+    /// <param name="evidence">What was lacking.</param>
+    public static ProbeResult Unsent(string evidence) => new(false, evidence) { IsUnsent = true };
+}
 
 /// <summary>Sends one probe. Never throws for what the world does; cancellation means that time is up.</summary>
 /// <param name="target">What is probed.</param>

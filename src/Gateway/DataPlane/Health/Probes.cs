@@ -42,19 +42,26 @@ internal static class Probes
     {
         long began = Stopwatch.GetTimestamp();
         EndPoint endPoint = target.EndPoint;
-        using Socket socket = endPoint is IPEndPoint
-            ? new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
-            : new Socket(SocketType.Stream, ProtocolType.Tcp);
 
         // 1. Connect.
+        using Socket? socket = NewSocket(endPoint, out SocketError lacking);
+        if (socket is null)
+        {
+            return NotConnected(lacking);
+        }
+
         try
         {
             socket.NoDelay = true;
             await socket.ConnectAsync(endPoint, cancel);
+            if (SelfConnection.Is(socket))
+            {
+                return Failure(SelfConnection.Evidence);
+            }
         }
         catch (SocketException e)
         {
-            return Failure(ConnectEvidence(e.SocketErrorCode));
+            return NotConnected(e.SocketErrorCode);
         }
         catch (OperationCanceledException)
         {
@@ -89,6 +96,17 @@ internal static class Probes
             return Failure($"connected, then {Words(e.SocketErrorCode)}");
         }
     }
+
+    /// <summary>What a connect that failed means.</summary>
+    /// <remarks>
+    /// What this process or host lacks says nothing about the instance, and lacking it must not take every instance out at once:
+    /// HAProxy's SOCKERR is no result either. "No local address or port" also means that this host cannot reach the address at
+    /// all, so that is a failure.
+    /// </remarks>
+    internal static ProbeResult NotConnected(SocketError error) =>
+        error is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable or SocketError.ProcessLimit
+        ? ProbeResult.Unsent($"not probed, Gateway itself lacks something: {error}")
+        : Failure(ConnectEvidence(error));
 
     /// <summary>What a status means: SPEC §5, check: auto and check: http.</summary>
     /// <param name="kind">Auto or Http.</param>
@@ -139,6 +157,22 @@ internal static class Probes
     }
 
     private static ProbeResult Failure(string evidence) => new(false, evidence);
+
+    private static Socket? NewSocket(EndPoint endPoint, out SocketError error)
+    {
+        error = SocketError.Success;
+        try
+        {
+            return endPoint is IPEndPoint
+                ? new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
+                : new Socket(SocketType.Stream, ProtocolType.Tcp);
+        }
+        catch (SocketException e)
+        {
+            error = e.SocketErrorCode;
+            return null;
+        }
+    }
 
     private static string ConnectEvidence(SocketError error) => error switch
     {

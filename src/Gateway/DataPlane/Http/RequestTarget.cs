@@ -5,10 +5,17 @@ internal static class RequestTarget
 {
     /// <summary>
     /// Path and query of an origin-form or absolute-form target, untouched. False for <c>*</c> and authority form, which name no
-    /// resource of a service.
+    /// resource of a service, and for what no URI may hold: to a lenient instance a blank, a bare CR or another control character in a
+    /// target is the end of it, and HTTP/2 lets all of them through.
     /// </summary>
     public static bool TryPathAndQuery(string target, out string pathAndQuery)
     {
+        pathAndQuery = "";
+        if (target.AsSpan().ContainsAnyExceptInRange('!', '~'))
+        {
+            return false;
+        }
+
         if (target.StartsWith('/'))
         {
             pathAndQuery = target;
@@ -19,11 +26,16 @@ internal static class RequestTarget
         int scheme = target.IndexOf("://", StringComparison.Ordinal);
         if (scheme <= 0)
         {
-            pathAndQuery = "";
             return false;
         }
 
+        // RFC 9110 §4.2.4: user information before a host is an error; a fragment is never sent (RFC 9112 §3.2).
         int path = target.AsSpan(scheme + 3).IndexOfAny('/', '?');
+        if ((path < 0 ? target.AsSpan(scheme + 3) : target.AsSpan(scheme + 3, path)).ContainsAny('@', '#'))
+        {
+            return false;
+        }
+
         pathAndQuery = path < 0 ? "/" : target[(scheme + 3 + path)..];
         if (pathAndQuery[0] == '?')
         {

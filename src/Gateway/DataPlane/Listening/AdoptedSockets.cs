@@ -45,7 +45,7 @@ internal sealed class AdoptedSockets : IDisposable
         }
     }
 
-    /// <summary>The socket bound there, ready to accept; null when none came.</summary>
+    /// <summary>The socket bound there, ready to accept; null when none came, or what came is no socket.</summary>
     public Socket? Take(SocketKey key)
     {
         SafeSocketHandle? handle;
@@ -59,7 +59,15 @@ internal sealed class AdoptedSockets : IDisposable
 
         // A predecessor that disposed it with an accept pending has left SO_LINGER {1,0} on the shared description, which every
         // connection accepted later would inherit: responses cut short by a reset.
-        return new Socket(handle) { LingerState = new LingerOption(false, 0) };
+        try
+        {
+            return new Socket(handle) { LingerState = new LingerOption(false, 0) };
+        }
+        catch (SocketException)
+        {
+            handle.Dispose(); // no socket, so there is nothing that a predecessor accepts from
+            return null;
+        }
     }
 
     /// <summary>
@@ -81,5 +89,15 @@ internal sealed class AdoptedSockets : IDisposable
 
     // Through a Socket: a bare SafeSocketHandle closes "abortively", which sets SO_LINGER {1,0} on a description that the
     // predecessor still accepts from.
-    private static void Close(SafeSocketHandle handle) => new Socket(handle).Dispose();
+    private static void Close(SafeSocketHandle handle)
+    {
+        try
+        {
+            new Socket(handle).Dispose();
+        }
+        catch (SocketException)
+        {
+            handle.Dispose(); // no socket
+        }
+    }
 }

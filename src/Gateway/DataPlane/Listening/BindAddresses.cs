@@ -11,7 +11,16 @@ internal sealed record BindAddresses(
     IReadOnlyList<IPAddress> Addresses, IReadOnlyList<string> MissingInterfaces, bool NamesInterfaces)
 {
     /// <summary>Looks names up with <paramref name="ofInterface"/>.</summary>
-    public static BindAddresses Resolve(ListeningOptions options, Func<string, IReadOnlyList<IPAddress>> ofInterface)
+    /// <param name="options">The list.</param>
+    /// <param name="ofInterface">Addresses of an interface by its name; none: there is no such interface.</param>
+    /// <param name="lastSeen">
+    /// Takes what was found, by name. A missing interface stands for what it was last seen with: its sockets cost nothing and
+    /// serve again when it is back. Null: for nothing.
+    /// </param>
+    public static BindAddresses Resolve(
+        ListeningOptions options,
+        Func<string, IReadOnlyList<IPAddress>> ofInterface,
+        Dictionary<string, IReadOnlyList<IPAddress>>? lastSeen = null)
     {
         List<IPAddress> addresses = [];
         List<string> missing = [];
@@ -29,6 +38,11 @@ internal sealed record BindAddresses(
             if (found.Count == 0)
             {
                 missing.Add(entry);
+                found = lastSeen?.GetValueOrDefault(entry) ?? found;
+            }
+            else if (lastSeen is not null)
+            {
+                lastSeen[entry] = found;
             }
 
             foreach (IPAddress address in found)

@@ -47,9 +47,10 @@ internal sealed class ListenerSet : IAsyncDisposable
     private readonly SemaphoreSlim _turn = new(1, 1);
     private readonly SortedDictionary<ListenerKey, OpenPort> _ports = [];
     private readonly Dictionary<string, OpenPort> _own = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, IReadOnlyList<IPAddress>> _lastSeen = new(StringComparer.Ordinal);
     private BindAddresses _addresses;
     private ListeningOptions _options;
-    private bool _exported;
+    private long _rechecked;
     private bool _stopped;
     private bool _watching;
     private bool _disposed;
@@ -88,8 +89,9 @@ internal sealed class ListenerSet : IAsyncDisposable
     {
         _options = options;
         _interfaces = interfaces ?? BindAddresses.OfInterface;
-        _addresses = BindAddresses.Resolve(options, _interfaces);
+        _addresses = BindAddresses.Resolve(options, _interfaces, _lastSeen);
         _time = time;
+        _rechecked = time.GetTimestamp();
         _logger = logger;
         _binder = new PortBinder(time, logger, adopted);
         Gate = new ConnectionGate(maxConnections);
@@ -192,7 +194,7 @@ internal sealed class ListenerSet : IAsyncDisposable
     public Task ReconfigureAsync(ListeningOptions options) => InTurnAsync(() =>
     {
         _options = options;
-        _addresses = BindAddresses.Resolve(options, _interfaces);
+        _addresses = BindAddresses.Resolve(options, _interfaces, _lastSeen);
         WatchNetwork();
         return BindWantedAsync();
     });
@@ -207,6 +209,7 @@ internal sealed class ListenerSet : IAsyncDisposable
         OwnSocket? result = null;
         await InTurnAsync(() =>
         {
+            ObjectDisposedException.ThrowIf(_disposed, this);
             if (_own.ContainsKey(name))
             {
                 throw new InvalidOperationException($"'{name}' has a socket already");
@@ -249,18 +252,18 @@ internal sealed class ListenerSet : IAsyncDisposable
 
     /// <summary>
     /// Every bound socket, Gateway's own included, to be handed to a successor. They stay ours and go on accepting; from now on
-    /// a close leaves what waits in their queues to the successor.
+    /// a close leaves what waits in their queues to the successor; the queue of a port opened later is ours as ever.
     /// </summary>
     public async Task<IReadOnlyList<ExportedSocket>> ExportAsync()
     {
         List<ExportedSocket> exported = [];
         await InTurnAsync(() =>
         {
-            _exported = true;
             foreach (PortAddress address in _ports.Values.Concat(_own.Values).SelectMany(p => p.Addresses))
             {
                 if (address.Socket is { } socket)
                 {
+                    address.Exported = true;
                     exported.Add(new ExportedSocket(SocketKey.Tcp(socket.EndPoint), socket.Handle));
                 }
             }
@@ -273,7 +276,11 @@ internal sealed class ListenerSet : IAsyncDisposable
     /// <summary>The successor did not take over: closes empty the queues first again.</summary>
     public Task ExportFailedAsync() => InTurnAsync(() =>
     {
-        _exported = false;
+        foreach (PortAddress address in _ports.Values.Concat(_own.Values).SelectMany(p => p.Addresses))
+        {
+            address.Exported = false;
+        }
+
         return Task.CompletedTask;
     });
 
@@ -311,9 +318,15 @@ internal sealed class ListenerSet : IAsyncDisposable
         }
         finally
         {
-            Publish();
-            Schedule();
-            _turn.Release();
+            try
+            {
+                Publish();
+                Schedule();
+            }
+            finally
+            {
+                _turn.Release();
+            }
         }
     }
 
@@ -327,7 +340,7 @@ internal sealed class ListenerSet : IAsyncDisposable
     private async Task CloseAsync(IReadOnlyList<PortAddress> closing)
     {
         _binder.Forget(closing);
-        await Task.WhenAll(closing.Select(a => a.CloseAsync(acceptQueued: !_exported)));
+        await Task.WhenAll(closing.Select(a => a.CloseAsync()));
 
         // What just closed may be what another listener waits for: 127.0.0.1 in the way of 0.0.0.0.
         if (closing.Count > 0 && !_stopped)
@@ -364,12 +377,8 @@ internal sealed class ListenerSet : IAsyncDisposable
                 // 1. Addresses that interface names stand for now.
                 if (_addresses.NamesInterfaces)
                 {
-                    BindAddresses found = BindAddresses.Resolve(_options, _interfaces);
-
-                    // An interface that went away keeps its sockets: they cost nothing and serve again when it is back.
-                    _addresses = found.MissingInterfaces.Count == 0
-                        ? found
-                        : found with { Addresses = [.. found.Addresses.Union(_addresses.Addresses)] };
+                    _rechecked = _time.GetTimestamp();
+                    _addresses = BindAddresses.Resolve(_options, _interfaces, _lastSeen);
                     await BindWantedAsync();
                 }
 
@@ -391,7 +400,7 @@ internal sealed class ListenerSet : IAsyncDisposable
         [
             .. _addresses.MissingInterfaces.Select(name => new Problem
             {
-                Code = "interface-not-found",
+                Code = ProblemCodes.InterfaceNotFound,
                 Place = "internal.addresses",
                 Value = name,
                 Allowed = "an IP address or the name of a network interface that has one",
@@ -405,7 +414,7 @@ internal sealed class ListenerSet : IAsyncDisposable
     {
         TimeSpan next = _stopped || _disposed
             ? Timeout.InfiniteTimeSpan
-            : new[] { _binder.NextDue, _addresses.NamesInterfaces ? InterfaceRecheck : null }.Min() ?? Timeout.InfiniteTimeSpan;
+            : new[] { _binder.NextDue, _addresses.NamesInterfaces ? InterfaceRecheck - _time.GetElapsedTime(_rechecked) : null }.Min() ?? Timeout.InfiniteTimeSpan;
         if (next != Timeout.InfiniteTimeSpan)
         {
             next = next < TimeSpan.Zero || _networkChanged ? TimeSpan.Zero : next;

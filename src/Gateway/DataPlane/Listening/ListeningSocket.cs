@@ -496,9 +496,10 @@ internal sealed class ListeningSocket : IAcceptState, IAsyncDisposable
 
             Problem problem = new()
             {
-                Code = "accept-failed",
+                Code = ProblemCodes.AcceptFailed,
                 Service = _listener.Plan.Service.Length == 0 ? null : _listener.Plan.Service,
                 Place = EndPoint.ToString(),
+                Allowed = "a listening socket that accepts",
                 Now = $"{why}; new connections wait in the kernel; tried again every second",
             };
             _context.Failing(this, problem);

@@ -8,13 +8,13 @@ namespace Gateway.DataPlane.Listening;
 internal sealed class PortAddress(OpenPort port, SocketKey key)
 {
     /// <summary>Code of a port that another program holds.</summary>
-    public const string InUse = "port-in-use";
+    public const string InUse = ProblemCodes.PortInUse;
 
     /// <summary>Code of an address this host does not have.</summary>
-    public const string NotAvailable = "address-not-available";
+    public const string NotAvailable = ProblemCodes.AddressNotAvailable;
 
     /// <summary>Code of a process out of descriptors.</summary>
-    public const string DescriptorLimit = "descriptor-limit";
+    public const string DescriptorLimit = ProblemCodes.DescriptorLimit;
 
     private static readonly TimeSpan RetryFirst = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan RetryMax = TimeSpan.FromSeconds(30);
@@ -33,6 +33,9 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
 
     /// <summary>The socket; null while it is not bound.</summary>
     public ListeningSocket? Socket { get; private set; }
+
+    /// <summary>A successor holds the socket too, and takes what waits in its queue.</summary>
+    public bool Exported { get; set; }
 
     /// <summary>Who holds the port, where visible.</summary>
     public PortOwner? Owner { get; set; }
@@ -67,10 +70,10 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
             Failure = e.SocketErrorCode switch
             {
                 SocketError.AddressAlreadyInUse => InUse,
-                SocketError.AccessDenied => "port-not-permitted",
+                SocketError.AccessDenied => ProblemCodes.PortNotPermitted,
                 SocketError.AddressNotAvailable or SocketError.AddressFamilyNotSupported => NotAvailable,
                 SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable => DescriptorLimit,
-                _ => "bind-failed",
+                _ => ProblemCodes.BindFailed,
             };
             Postpone(now);
             return false;
@@ -86,11 +89,11 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
     }
 
     /// <summary>Closes the socket; connections go on.</summary>
-    public Task CloseAsync(bool acceptQueued)
+    public Task CloseAsync()
     {
         ListeningSocket? socket = Socket;
         Socket = null;
-        return socket?.CloseAsync(acceptQueued) ?? Task.CompletedTask;
+        return socket?.CloseAsync(acceptQueued: !Exported) ?? Task.CompletedTask;
     }
 
     /// <summary>What an operator should know of the failure.</summary>
@@ -100,6 +103,8 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
 
         // An absent address or a used-up descriptor limit is one problem, however many ports it concerns.
         Service = Failure is NotAvailable or DescriptorLimit || port.State.Plan.Service.Length == 0 ? null : port.State.Plan.Service,
+        Value = Failure == ProblemCodes.BindFailed ? ErrorText : null,
+        ValueMoves = true,
         Place = Failure switch
         {
             NotAvailable => key.Address.ToString(),
@@ -110,13 +115,15 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
         {
             NotAvailable => "an address of this host",
             DescriptorLimit => "fewer connections and listeners than descriptors",
-            _ => null,
+            InUse => "a port that no other program holds",
+            ProblemCodes.PortNotPermitted => "a port from net.ipv4.ip_unprivileged_port_start on, or CAP_NET_BIND_SERVICE",
+            _ => "an address that the system lets this process listen on",
         },
         Now = Failure switch
         {
             InUse => $"held by {OwnerText}; tried again with back-off, the "
                 + "listener serves on its other addresses; stop that program or give the service another port",
-            "port-not-permitted" => "this user may not bind it: grant CAP_NET_BIND_SERVICE or lower "
+            ProblemCodes.PortNotPermitted => "this user may not bind it: grant CAP_NET_BIND_SERVICE or lower "
                 + "net.ipv4.ip_unprivileged_port_start; tried again with back-off",
             NotAvailable => "nothing is bound there; bound as soon as the address appears",
             DescriptorLimit => DescriptorAdvice,

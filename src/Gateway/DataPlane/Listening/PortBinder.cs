@@ -42,7 +42,7 @@ internal sealed class PortBinder(TimeProvider time, ILogger logger, AdoptedSocke
         return address.ToProblem() with { Service = null, Now = $"{owner} cannot listen there: {why}" };
     }
 
-    /// <summary>Binds what can be bound; the rest is said once and tried again later.</summary>
+    /// <summary>Binds what can be bound; the rest is a problem and tried again later.</summary>
     public void Bind(IReadOnlyList<PortAddress> unbound)
     {
         if (unbound.Count == 0)
@@ -51,7 +51,6 @@ internal sealed class PortBinder(TimeProvider time, ILogger logger, AdoptedSocke
         }
 
         HashSet<OpenPort> touched = [];
-        List<PortAddress> failed = [];
         foreach (PortAddress address in unbound)
         {
             string? before = address.Failure;
@@ -67,23 +66,12 @@ internal sealed class PortBinder(TimeProvider time, ILogger logger, AdoptedSocke
             else
             {
                 _failed.Add(address);
-                failed.Add(address);
-            }
-
-            if (address.Failure == before)
-            {
-                failed.Remove(address); // said already
             }
         }
 
         if (unbound.Any(a => a.Failure == PortAddress.InUse))
         {
             FindOwners(_failed);
-        }
-
-        foreach (Problem problem in failed.Where(f => !IsQuiet(f)).Select(f => f.ToProblem()).Distinct())
-        {
-            logger.LogWarning("{Problem}", problem);
         }
 
         foreach (OpenPort port in touched)

@@ -74,6 +74,11 @@ internal static class DestinationConnection
             socket?.Dispose();
             return TimedOut;
         }
+        catch (Exception e) when (e is not SocketException)
+        {
+            socket?.Dispose();
+            throw;
+        }
         catch (SocketException e)
         {
             socket?.Dispose();

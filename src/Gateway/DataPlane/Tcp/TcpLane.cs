@@ -228,6 +228,7 @@ internal sealed class TcpLane : IAsyncDisposable
                     return;
                 }
 
+                target.Failed();
                 target.Health.ConnectFailed(outcome.Evidence);
             }
             finally

@@ -94,6 +94,14 @@ internal sealed class ConsulClient : IDisposable
                 : null,
             stop);
 
+    /// <summary><c>/v1/status/leader</c>: the leader's address, empty where there is none.</summary>
+    public Task<ConsulReply<string>> ReadLeaderAsync(CancellationToken stop) =>
+        SendAsync("/v1/status/leader", null, new ConsulQuery(Consistent: true), Json(ConsulJson.Default.String), stop);
+
+    /// <summary><c>/v1/health/service/NAME</c> with what its checks say, which is too much to hold for everybody.</summary>
+    public Task<ConsulReply<List<WireVerdict>>> ReadVerdictsAsync(string name, CancellationToken stop) =>
+        SendAsync($"/v1/health/service/{Uri.EscapeDataString(name)}", null, default, Json(ConsulJson.Default.ListWireVerdict), stop);
+
     /// <summary><c>/v1/kv/KEY</c>: one key; that there is none is an answer too.</summary>
     public Task<ConsulReply<ConsulKey>> ReadKeyAsync(string key, ConsulQuery query, CancellationToken stop) =>
         SendAsync(
@@ -214,6 +222,7 @@ internal sealed class ConsulClient : IDisposable
             KnownLeader = !string.Equals(Header("X-Consul-KnownLeader"), "false", StringComparison.OrdinalIgnoreCase),
             LastContact = TimeSpan.FromMilliseconds(
                 uint.TryParse(Header("X-Consul-LastContact"), CultureInfo.InvariantCulture, out uint age) ? age : 0),
+            Date = response.Headers.Date,
             Filtered = string.Equals(
                 Header("X-Consul-Results-Filtered-By-ACLs"), "true", StringComparison.OrdinalIgnoreCase),
         };

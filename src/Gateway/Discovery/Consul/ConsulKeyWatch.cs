@@ -110,9 +110,10 @@ internal sealed class ConsulKeyWatch : IDisposable
 
         _problem = new Problem
         {
-            Code = "key-unreadable",
+            Code = ProblemCodes.KeyUnreadable,
             Place = Place,
             Value = failure.Seen,
+            ValueMoves = true,
             Allowed = failure.Kind == ConsulFailureKind.Forbidden ? $"a token with key \"{_key}\" read" : "Consul's answer to this question",
             Now = "what was read last stays in force; asked again with growing pauses of up to 10 s",
         };

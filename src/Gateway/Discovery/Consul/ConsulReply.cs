@@ -55,6 +55,9 @@ internal sealed record ConsulReply<T>
     /// <summary>X-Consul-Results-Filtered-By-ACLs: our token does not see everything.</summary>
     public bool Filtered { get; init; }
 
+    /// <summary>Date: the answering agent's clock, in whole seconds; null where it is missing.</summary>
+    public DateTimeOffset? Date { get; init; }
+
     /// <summary>Whether bytes that are not UTF-8 were replaced by U+FFFD.</summary>
     public bool Repaired { get; init; }
 

@@ -164,9 +164,10 @@ internal sealed class ConsulSource : ICatalogSource, IConfirmsAbsence, IDisposab
 
     private Problem NotReadYet(string service) => new()
     {
-        Code = "consul-not-read-yet",
+        Code = ProblemCodes.ConsulNotReadYet,
         Service = service,
         Place = $"{Client.Address}/v1/health/service/{service}",
+        Allowed = "a first whole answer",
         Now = "this service is missing until it can be read; all others are served",
     };
 }

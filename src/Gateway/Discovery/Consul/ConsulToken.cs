@@ -20,9 +20,10 @@ internal sealed class ConsulToken(string? path)
             {
                 return _error is null ? null : new Problem
                 {
-                    Code = "consul-token-unreadable",
+                    Code = ProblemCodes.ConsulTokenUnreadable,
                     Place = path!,
                     Value = _error,
+                    ValueMoves = true,
                     Allowed = "a readable file holding one token",
                     Now = _token is null
                         ? "asking without a token; make the file readable for this process"

@@ -30,7 +30,7 @@ internal static class ConsulTransport
         {
             problems.Add(new Problem
             {
-                Code = "consul-tls-unusable",
+                Code = ProblemCodes.ConsulTlsUnusable,
                 Place = "catalog.consul.tls",
                 Value = e.Message,
                 Allowed = "readable PEM files; the key unencrypted and belonging to the certificate",

@@ -27,6 +27,16 @@ internal sealed record WireCheck(
     string? Status,
     [property: JsonPropertyName("ServiceID")] string? ServiceId);
 
+internal sealed record WireVerdict(WireNode? Node, WireService? Service, List<WireWords?>? Checks);
+
+internal sealed record WireWords(
+    [property: JsonPropertyName("CheckID")] string? CheckId,
+    string? Name,
+    string? Status,
+    string? Output,
+    string? Notes,
+    [property: JsonPropertyName("ServiceID")] string? ServiceId);
+
 internal sealed record WireSummary(string? Name, List<string?>? Nodes, long InstanceCount);
 
 internal sealed record WireSelf(WireSelfConfig? Config, WireSelfMember? Member);
@@ -41,6 +51,8 @@ internal sealed record WireKey(string? Key, byte[]? Value);
 [JsonSerializable(typeof(Dictionary<string, List<string>>))]
 [JsonSerializable(typeof(List<WireEntry>))]
 [JsonSerializable(typeof(List<WireSummary>))]
+[JsonSerializable(typeof(List<WireVerdict>))]
+[JsonSerializable(typeof(string))]
 [JsonSerializable(typeof(WireSelf))]
 [JsonSerializable(typeof(List<WireKey>))]
 internal sealed partial class ConsulJson : JsonSerializerContext;

@@ -160,7 +160,7 @@ internal sealed class Follower
 
         _context.Problems.Set("limit", new Problem
         {
-            Code = "consul-watch-limit",
+            Code = ProblemCodes.ConsulWatchLimit,
             Place = _context.Client.Address,
             Value = $"{standing} watches stand, the one of service '{refused}' is refused",
             Allowed = "limits.http_max_conns_per_client of the Consul agent above the number of routed services + 24",

@@ -86,6 +86,23 @@ internal sealed class KnownCatalog(WatchTiming timing, TimeProvider time)
     }
 
     /// <summary>
+    /// The leader lists these services and no others: all the rest goes in one report. Else a mass would trickle away as one watch
+    /// after the other hears of it, and its first services would be gone before anybody could see that they are many.
+    /// <paramref name="before"/>: what was known when the leader was asked; what was read since stays.
+    /// </summary>
+    public void Keep(IReadOnlyCollection<string> listed, ImmutableSortedDictionary<string, Service> before)
+    {
+        lock (_gate)
+        {
+            HashSet<string> names = new(listed, StringComparer.Ordinal);
+            _services = _services.RemoveRange(
+                before.Where(s => !names.Contains(s.Key) && ReferenceEquals(_services.GetValueOrDefault(s.Key), s.Value)).Select(s => s.Key));
+        }
+
+        _changed.Set();
+    }
+
+    /// <summary>
     /// A service was read. One without instances is none. <paramref name="watch"/>: a watch that was stopped meanwhile is not
     /// heard, or it could put an old answer over a new one.
     /// </summary>

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Gateway.Catalog;
 
 namespace Gateway.Discovery.Consul;
@@ -49,15 +50,19 @@ internal static class ServiceReader
             ConsulReply<List<WireEntry>> confirmed = await context.AskNowAsync(pace, Read, consistent: true, stop);
             context.Count(confirmed.Failure is null ? "unchanged" : "error");
             Service? truth = Map(ref confirmed, before);
-            if (truth is null || confirmed.Doubt(context.Timing.LastContactMax) is not null)
+            string? unsure = truth is null ? confirmed.Failure!.Seen
+                : confirmed.Doubt(context.Timing.LastContactMax) is { } still ? still
+                : truth.Instances.Count == 0 ? await WhyNotGone()
+                : null;
+            if (unsure is not null)
             {
                 context.Count("error");
-                context.Problems.Doubtful(reply.Place, name, confirmed.Failure is { } f ? $"{question}; the leader: {f.Seen}" : question);
+                context.Problems.Doubtful(reply.Place, name, unsure == question ? question : $"{question}; the leader: {unsure}");
                 context.Known.Put(InstanceMapping.Additions(before, next), stop);
                 return default;
             }
 
-            next = truth;
+            next = truth!;
         }
 
         // 4. Facts.
@@ -90,6 +95,27 @@ internal static class ServiceReader
             return back;
         }
 
+        // Consul lists a service exactly as long as it has an instance. One that is listed and has none, or a list of nothing at
+        // all, is what a token without rights is shown: Consul before 1.12 says 200 and not that it left anything out.
+        async Task<string?> WhyNotGone()
+        {
+            ImmutableSortedDictionary<string, Service> known = context.Known.Services;
+            ConsulReply<Dictionary<string, List<string>>> listed =
+                await context.AskNowAsync(pace, context.Client.ReadCatalogAsync, consistent: true, stop);
+            context.Count(listed.Failure is null ? "unchanged" : "error");
+            string? why = listed.Value is not { } services ? listed.Failure!.Seen
+                : listed.Doubt(context.Timing.LastContactMax)
+                ?? (services.Count == 0 ? "no service at all, not even Consul itself"
+                    : services.ContainsKey(name) ? "no instances, and catalog/services lists the service"
+                    : null);
+            if (why is null)
+            {
+                context.Known.Keep(listed.Value!.Keys, known);
+            }
+
+            return why;
+        }
+
         Task<ConsulReply<List<WireEntry>>> Read(ConsulQuery query, CancellationToken token) =>
             context.Client.ReadServiceAsync(name, query, token);
 
@@ -109,7 +135,7 @@ internal static class ServiceReader
     /// <summary>Something in an answer was not UTF-8.</summary>
     public static Problem NotUtf8(string place, string? service) => new()
     {
-        Code = "consul-not-utf8",
+        Code = ProblemCodes.ConsulNotUtf8,
         Service = service,
         Place = place,
         Allowed = "UTF-8",

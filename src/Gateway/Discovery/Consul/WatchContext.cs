@@ -24,7 +24,7 @@ internal sealed class WatchContext(
 
     public KnownCatalog Known { get; } = new(timing, time);
 
-    public WatchProblems Problems { get; } = new(source, log);
+    public WatchProblems Problems { get; } = new();
 
     /// <summary>A pace for one more watch.</summary>
     public WatchPace NewPace() => new(timing, time);

@@ -1,13 +1,12 @@
 using Gateway.Catalog;
-using Microsoft.Extensions.Logging;
 
 namespace Gateway.Discovery.Consul;
 
-/// <summary>What is wrong at the moment, one problem per place; each logged when it begins and when it ends.</summary>
-internal sealed class WatchProblems(string source, ILogger log)
+/// <summary>What is wrong at the moment, one problem per place. Whoever keeps all problems says in the log when one comes and goes.</summary>
+internal sealed class WatchProblems
 {
-    public const string Unreachable = "consul-unreachable";
-    public const string Forbidden = "consul-forbidden";
+    public const string Unreachable = ProblemCodes.ConsulUnreachable;
+    public const string Forbidden = ProblemCodes.ConsulForbidden;
 
     private readonly Lock _gate = new();
     private readonly SortedDictionary<string, Problem> _byPlace = new(StringComparer.Ordinal);
@@ -34,9 +33,9 @@ internal sealed class WatchProblems(string source, ILogger log)
         {
             ConsulFailureKind.Forbidden =>
                 (Forbidden, "a token with service_prefix \"\" read and node_prefix \"\" read", "; put one into catalog.consul.tokenFile"),
-            ConsulFailureKind.BadAnswer => ("consul-bad-answer", "Consul's answer to this question", "; see what answers there"),
-            ConsulFailureKind.TooMany or ConsulFailureKind.Status => ("consul-error", "status 200", ""),
-            _ => (Unreachable, (string?)null, "; start Consul there, or correct catalog.consul.address"),
+            ConsulFailureKind.BadAnswer => (ProblemCodes.ConsulBadAnswer, "Consul's answer to this question", "; see what answers there"),
+            ConsulFailureKind.TooMany or ConsulFailureKind.Status => (ProblemCodes.ConsulError, "status 200", ""),
+            _ => (Unreachable, "an answer of Consul", "; start Consul there, or correct catalog.consul.address"),
         };
         Set(place, new Problem
         {
@@ -44,6 +43,7 @@ internal sealed class WatchProblems(string source, ILogger log)
             Service = service,
             Place = place,
             Value = failure.Seen,
+            ValueMoves = true,
             Allowed = allowed,
             Now = $"what is known of the catalog stays; asked again with growing pauses of up to 10 s{advice}",
         });
@@ -52,10 +52,11 @@ internal sealed class WatchProblems(string source, ILogger log)
     /// <summary>An answer would remove something but cannot be trusted with that.</summary>
     public void Doubtful(string place, string? service, string doubt) => Set(place, new Problem
     {
-        Code = "consul-doubtful",
+        Code = ProblemCodes.ConsulDoubtful,
         Service = service,
         Place = place,
         Value = doubt,
+        ValueMoves = true,
         Allowed = "an answer of the leader",
         Now = "what it adds is taken, what it lacks stays until the leader confirms it",
     });
@@ -63,51 +64,31 @@ internal sealed class WatchProblems(string source, ILogger log)
     /// <summary>Sets the problem of a place.</summary>
     public void Set(string place, Problem problem)
     {
-        bool tell;
         lock (_gate)
         {
-            // A restart of Consul breaks every watch at once: the first line says it.
-            tell = IsGeneral(problem)
-                ? !_byPlace.Values.Any(p => p.Code == problem.Code)
-                : _byPlace.GetValueOrDefault(place)?.Code != problem.Code;
             _byPlace[place] = problem;
-        }
-
-        if (tell)
-        {
-            log.LogWarning("source '{Source}': {Problem}", source, problem);
         }
     }
 
     /// <summary>The place is well again, or nobody asks there any more.</summary>
     public void Clear(string place)
     {
-        Problem? gone;
-        bool tell;
         lock (_gate)
         {
-            tell = _byPlace.Remove(place, out gone) && (!IsGeneral(gone) || !_byPlace.Values.Any(p => p.Code == gone.Code));
-        }
-
-        if (tell)
-        {
-            log.LogInformation("source '{Source}': {Place}: {Code} is over", source, gone!.Place, gone.Code);
+            _byPlace.Remove(place);
         }
     }
 
     /// <summary>Services that are not routed any more have no problems.</summary>
     public void Retain(IReadOnlyCollection<string> services)
     {
-        string[] gone;
         lock (_gate)
         {
             HashSet<string> routed = new(_byPlace.Count == 0 ? [] : services, StringComparer.Ordinal);
-            gone = [.. _byPlace.Where(p => p.Value.Service is { } s && !routed.Contains(s)).Select(p => p.Key)];
-        }
-
-        foreach (string place in gone)
-        {
-            Clear(place);
+            foreach (string place in _byPlace.Where(p => p.Value.Service is { } s && !routed.Contains(s)).Select(p => p.Key).ToArray())
+            {
+                _byPlace.Remove(place);
+            }
         }
     }
 

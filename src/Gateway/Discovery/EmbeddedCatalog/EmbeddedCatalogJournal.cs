@@ -81,9 +81,10 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
                     RandomAccess.SetLength(file, good);
                     problems.Add(new Problem
                     {
-                        Code = "catalog-journal-torn",
+                        Code = ProblemCodes.CatalogJournalTorn,
                         Place = journal._path,
                         Value = $"{total - good} bytes of an unfinished change at offset {good}",
+                        Allowed = "whole changes",
                         Now = $"they were cut; the {changes} changes before them stand",
                     });
                 }
@@ -105,9 +106,10 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
             file.Dispose();
             problems.Add(new Problem
             {
-                Code = "catalog-journal-corrupt",
+                Code = ProblemCodes.CatalogJournalCorrupt,
                 Place = journal._path,
                 Value = damage,
+                Allowed = "whole changes, each with its right checksum",
                 Now = $"the file was moved to {aside} and the {changes} changes before the damage stand; "
                     + "registrators repeat what is missing at their next synchronization",
             });
@@ -126,17 +128,19 @@ internal sealed class EmbeddedCatalogJournal : IDisposable
             throw new IOException(_broken);
         }
 
+        // Closed: the file is a successor's by now. A probe may still come back with something to write.
+        SafeFileHandle file = _file ?? throw new IOException($"{_path} is closed");
         byte[] record = Encode(change);
         try
         {
-            RandomAccess.Write(_file!, record, _fileBytes);
+            RandomAccess.Write(file, record, _fileBytes);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
             // Half a record may be there (disk full): cut it, or the next one would follow garbage.
             try
             {
-                RandomAccess.SetLength(_file!, _fileBytes);
+                RandomAccess.SetLength(file, _fileBytes);
             }
             catch (Exception worse) when (worse is IOException or UnauthorizedAccessException)
             {

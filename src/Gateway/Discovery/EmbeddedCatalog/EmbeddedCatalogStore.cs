@@ -397,9 +397,11 @@ internal sealed partial class EmbeddedCatalogStore : IDisposable
         {
             _writeProblem = new Problem
             {
-                Code = "catalog-journal-write",
+                Code = ProblemCodes.CatalogJournalWrite,
                 Place = "embedded catalog",
                 Value = failure.Message,
+                ValueMoves = true,
+                Allowed = "a state directory that takes writes",
                 Now = "registrations and KV writes are refused until the disk takes them; what is registered is served",
             };
             throw;

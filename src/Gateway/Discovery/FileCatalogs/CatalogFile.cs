@@ -20,7 +20,7 @@ internal static class CatalogFile
     /// <summary>Node of entries that name none.</summary>
     public const string DefaultNode = "file";
 
-    private const string WrongType = "catalog-file-type";
+    private const string WrongType = ProblemCodes.CatalogFileType;
     private const string EntryOut = "the entry is left out, its neighbours stand";
 
     // Name as shown, and what reads it. Keys are compared without case and underscores, as Consul does.
@@ -49,13 +49,13 @@ internal static class CatalogFile
         }
         catch (YamlException failure)
         {
-            return Broken(path, failure.Start.Line, failure.Start.Column, "catalog-file-syntax", failure.Message, "YAML or JSON");
+            return Broken(path, failure.Start.Line, failure.Start.Column, ProblemCodes.CatalogFileSyntax, failure.Message, "YAML or JSON");
         }
         catch (Exception failure) when (failure is InvalidOperationException or ArgumentException or FormatException
             or NullReferenceException or IndexOutOfRangeException)
         {
             // Some broken texts trip YamlDotNet's scanner itself; it does not say where then.
-            return Broken(path, 1, 1, "catalog-file-syntax", failure.Message, "YAML or JSON");
+            return Broken(path, 1, 1, ProblemCodes.CatalogFileSyntax, failure.Message, "YAML or JSON");
         }
 
         const string form = "a mapping with 'services:', a list of Consul registrations ([] for none)";
@@ -71,11 +71,11 @@ internal static class CatalogFile
         {
             if (!key.IsText || Plain(key.Text) != "services")
             {
-                problems.Add(Problem(path, key, "catalog-file-key", key.Kind, "services", "the key is ignored"));
+                problems.Add(Problem(path, key, ProblemCodes.CatalogFileKey, key.Kind, "services", "the key is ignored"));
             }
             else if (services is not null)
             {
-                problems.Add(Problem(path, key, "catalog-file-duplicate", key.Text, "the key once", "the first one stands"));
+                problems.Add(Problem(path, key, ProblemCodes.CatalogFileDuplicate, key.Text, "the key once", "the first one stands"));
             }
             else
             {
@@ -111,7 +111,7 @@ internal static class CatalogFile
             else
             {
                 problems.Add(Problem(
-                    path, item, "catalog-file-duplicate", instance.Key.ToString(),
+                    path, item, ProblemCodes.CatalogFileDuplicate, instance.Key.ToString(),
                     $"an id once per node (first in line {seen[instance.Key].Line})",
                     "the first entry stands, this one is left out"));
             }
@@ -183,17 +183,17 @@ internal static class CatalogFile
             if (!Silent.Contains(plain) && !EntryKeys.Any(k => Plain(k) == plain))
             {
                 problems.Add(Problem(
-                    path, key, "catalog-file-key", key.Kind,
+                    path, key, ProblemCodes.CatalogFileKey, key.Kind,
                     $"{NearestKey.Of(plain, EntryKeys)} (nearest); all: {string.Join(", ", EntryKeys)}", EntryOut));
             }
             else if (!fields.TryAdd(plain, value))
             {
-                problems.Add(Problem(path, key, "catalog-file-duplicate", key.Text, "the key once", EntryOut));
+                problems.Add(Problem(path, key, ProblemCodes.CatalogFileDuplicate, key.Text, "the key once", EntryOut));
             }
             else if (plain is "check" or "checks" && !value.IsNull)
             {
                 ignored.Add(Problem(
-                    path, key, "catalog-file-check", key.Text,
+                    path, key, ProblemCodes.CatalogFileCheck, key.Text,
                     "service checks where the service is configured (services: NAME: check)",
                     "the check is ignored: a file has no agent that would run it; the entry stands"));
             }
@@ -204,13 +204,13 @@ internal static class CatalogFile
         string id = Text("id") is { Length: > 0 } given ? given : name;
         if (name.Length == 0 && problems.Count == before)
         {
-            problems.Add(Problem(path, entry, "catalog-file-missing", null, "'name', the service's name", EntryOut));
+            problems.Add(Problem(path, entry, ProblemCodes.CatalogFileMissing, null, "'name', the service's name", EntryOut));
         }
 
         if (!fields.ContainsKey("address"))
         {
             problems.Add(Problem(
-                path, entry, "catalog-file-missing", null, "'address': a file has no node with one", EntryOut));
+                path, entry, ProblemCodes.CatalogFileMissing, null, "'address': a file has no node with one", EntryOut));
         }
 
         YamlTree? weights = Field("weights");
@@ -307,7 +307,7 @@ internal static class CatalogFile
                 }
                 else if (!meta.TryAdd(key.Text, value.Text))
                 {
-                    problems.Add(Problem(path, key, "catalog-file-duplicate", key.Text, "the key once", EntryOut));
+                    problems.Add(Problem(path, key, ProblemCodes.CatalogFileDuplicate, key.Text, "the key once", EntryOut));
                 }
             }
 
@@ -336,7 +336,7 @@ internal static class CatalogFile
             {
                 if (which == "passing" && (!key.IsText || Plain(key.Text) is not ("passing" or "warning")))
                 {
-                    problems.Add(Problem(path, key, "catalog-file-key", key.Kind, "passing, warning", EntryOut));
+                    problems.Add(Problem(path, key, ProblemCodes.CatalogFileKey, key.Kind, "passing, warning", EntryOut));
                 }
             }
 

@@ -24,7 +24,6 @@ internal sealed class FileCatalogSource : ICatalogSource
     private readonly SortedDictionary<string, Followed> _files = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Problem> _pathProblems = new(StringComparer.Ordinal);
     private readonly Dictionary<string, FileSystemWatcher> _watchers = new(StringComparer.Ordinal);
-    private readonly HashSet<Problem> _logged = [];
     private SourceStatus _status = new() { Mode = "files" };
 
     /// <param name="name">Name shown to operators.</param>
@@ -153,11 +152,11 @@ internal sealed class FileCatalogSource : ICatalogSource
         catch (DirectoryNotFoundException)
         {
             // It may come later; until then the glob finds nothing, but what was known from it is not gone by that.
-            _pathProblems[pattern] = PathProblem(pattern, "catalog-folder-missing", "the folder does not exist");
+            _pathProblems[pattern] = PathProblem(pattern, ProblemCodes.CatalogFolderMissing, "the folder does not exist");
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
-            _pathProblems[pattern] = PathProblem(pattern, "catalog-folder-unreadable", failure.Message);
+            _pathProblems[pattern] = PathProblem(pattern, ProblemCodes.CatalogFolderUnreadable, failure.Message);
         }
 
         return _files.Keys.Where(f => Path.GetDirectoryName(f) == Path.GetDirectoryName(pattern)
@@ -174,7 +173,7 @@ internal sealed class FileCatalogSource : ICatalogSource
             (long Length, DateTime Written) stamp = (info.Length, info.LastWriteTimeUtc);
             if (stamp.Length > FileBytesMax)
             {
-                file.Trouble = PathProblem(path, "catalog-file-size", $"{stamp.Length} bytes, over {FileBytesMax}");
+                file.Trouble = PathProblem(path, ProblemCodes.CatalogFileSize, $"{stamp.Length} bytes, over {FileBytesMax}");
                 return false;
             }
 
@@ -218,7 +217,7 @@ internal sealed class FileCatalogSource : ICatalogSource
             file.Trouble = PathProblem(
                 path,
                 failure is FileNotFoundException or DirectoryNotFoundException
-                    ? "catalog-file-missing" : "catalog-file-unreadable",
+                    ? ProblemCodes.CatalogFileMissing : ProblemCodes.CatalogFileUnreadable,
                 failure.Message);
 
             // Its text counts as unknown: the same text coming back must clear a broken state too.
@@ -251,7 +250,7 @@ internal sealed class FileCatalogSource : ICatalogSource
 
                 problems.Add(new Problem
                 {
-                    Code = "catalog-file-duplicate",
+                    Code = ProblemCodes.CatalogFileDuplicate,
                     Service = instance.Service,
                     Instance = instance.Key.ToString(),
                     Place = path,
@@ -280,15 +279,6 @@ internal sealed class FileCatalogSource : ICatalogSource
     private void Publish(List<Problem> problems, bool reported)
     {
         bool whole = _pathProblems.Count == 0 && _files.Values.All(f => f.Trouble is null && !f.Broken);
-        foreach (Problem problem in problems)
-        {
-            if (_logged.Add(problem))
-            {
-                _log.LogWarning("{Problem}", problem);
-            }
-        }
-
-        _logged.IntersectWith(problems);
         Volatile.Write(ref _status, new SourceStatus
         {
             HasReported = reported,
@@ -354,6 +344,13 @@ internal sealed class FileCatalogSource : ICatalogSource
         Code = code,
         Place = path,
         Value = value,
+        ValueMoves = true,
+        Allowed = code switch
+        {
+            ProblemCodes.CatalogFolderMissing or ProblemCodes.CatalogFolderUnreadable => "a folder that this user may read",
+            ProblemCodes.CatalogFileSize => $"a file of at most {FileBytesMax} bytes",
+            _ => "a file that this user may read",
+        },
         Now = "what it held before stands; it is looked at again every few seconds",
     };
 

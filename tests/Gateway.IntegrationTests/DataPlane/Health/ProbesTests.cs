@@ -222,6 +222,63 @@ public sealed class ProbesTests
         Assert.StartsWith("connected, ", result.Evidence, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("Auto", "HTTP/1.1 ")]
+    [InlineData("H2c", null)]
+    public async Task Each_of_many_probes_at_once_judges_its_own_instance(string protocol, string? answer)
+    {
+        // One client sends them all, to one name: a connection or an answer must never serve another's request.
+        UpstreamProtocol upstream = Enum.Parse<UpstreamProtocol>(protocol);
+        List<IDisposable> servers = [];
+        List<(int Port, bool Up)> instances = [];
+        for (int i = 0; i < (answer is null ? 6 : 60); i++)
+        {
+            bool up = i % 2 == 0;
+            (IDisposable server, int port) = answer is null
+                ? await Http2Server(up ? 200 : 503)
+                : Raw(new RawServer($"{answer}{(up ? 200 : 503)} X\r\nContent-Length: 0\r\n\r\n"));
+            servers.Add(server);
+            instances.Add((port, up));
+        }
+
+        try
+        {
+            (int Port, bool Up)[] asked = [.. Enumerable.Range(0, answer is null ? 20 : 1).SelectMany(_ => instances)];
+            ProbeResult[] results = await Task.WhenAll(asked.Select(one => Task.Run(() => Send(Target(one.Port, upstream: upstream)))));
+            Assert.Equal(asked.Select(one => one.Up), results.Select(one => one.Success));
+        }
+        finally
+        {
+            servers.ForEach(server => server.Dispose());
+        }
+
+        static (IDisposable Server, int Port) Raw(RawServer server) => (server, server.Port);
+    }
+
+    private static async Task<(IDisposable Server, int Port)> Http2Server(int status)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.ConfigureKestrel(kestrel =>
+            kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Protocols = HttpProtocols.Http2));
+        WebApplication app = builder.Build();
+        app.MapGet("/healthcheck", () => Results.StatusCode(status));
+        await app.StartAsync(Test);
+        return (app, new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single()).Port);
+    }
+
+    [Theory]
+    [InlineData(SocketError.TooManyOpenSockets, true)]
+    [InlineData(SocketError.NoBufferSpaceAvailable, true)]
+    [InlineData(SocketError.ConnectionRefused, false)]
+    [InlineData(SocketError.AddressNotAvailable, false)]
+    [InlineData(SocketError.AddressFamilyNotSupported, false)]
+    public void What_Gateway_itself_lacks_is_not_the_instances_failure(SocketError error, bool ours)
+    {
+        ProbeResult result = Probes.NotConnected(error);
+        Assert.Equal((false, ours), (result.Success, result.IsUnsent));
+    }
+
     private static TcpListener Listen()
     {
         TcpListener listener = new(IPAddress.Loopback, 0);

@@ -195,6 +195,61 @@ public sealed class ListenerSetTests
     }
 
     [Fact]
+    public async Task Frequent_plans_do_not_keep_a_new_interface_from_being_found()
+    {
+        int port = SocketKit.FreePort();
+        IReadOnlyList<IPAddress> bridge = [];
+        await using ListenerSet set = SocketKit.Set(
+            SocketKit.Greet("hi"), addresses: ["127.0.0.1", "bridge0"], time: new FastTime(),
+            interfaces: name => name == "bridge0" ? Volatile.Read(ref bridge) : []);
+        ListenerPlan plan = SocketKit.Plan(port);
+        await set.OpenAsync([plan], []);
+        Volatile.Write(ref bridge, [IPAddress.Parse("127.0.0.5")]);
+        await SocketKit.Until(
+            async () =>
+            {
+                await set.OpenAsync([], [new Change<ListenerPlan>(plan, plan)]);
+                return set.Problems.Count == 0;
+            },
+            "the interface is found");
+    }
+
+    [Fact]
+    public async Task A_set_that_is_gone_opens_nothing_and_may_be_ended_again()
+    {
+        int port = SocketKit.FreePort();
+        ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"));
+        await set.DisposeAsync();
+        await set.DisposeAsync();
+        await set.OpenAsync([SocketKit.Plan(port)], []);
+        await Assert.ThrowsAsync<ObjectDisposedException>(
+            () => set.OpenOwnAsync("admin", new IPEndPoint(IPAddress.Loopback, port), SocketKit.Greet("hi")));
+        Assert.True(await SocketKit.Refuses(port));
+        await set.StopAcceptingAsync().InTime();
+    }
+
+    [Fact]
+    public async Task An_interface_that_goes_keeps_its_own_sockets_only_also_over_new_options()
+    {
+        int port = SocketKit.FreePort();
+        IReadOnlyList<IPAddress> gone = [IPAddress.Parse("127.0.0.5")], moved = [IPAddress.Parse("127.0.0.6")];
+        await using ListenerSet set = SocketKit.Set(
+            SocketKit.Greet("hi"), addresses: ["gone0", "moved0"], time: new FastTime(),
+            interfaces: name => name == "gone0" ? Volatile.Read(ref gone) : Volatile.Read(ref moved));
+        await set.OpenAsync([SocketKit.Plan(port)], []);
+        string[] Bound() => [.. set.Listeners[0].Bindings.Select(b => b.EndPoint.Address.ToString()).Order(StringComparer.Ordinal)];
+        Assert.Equal(["127.0.0.5", "127.0.0.6"], Bound());
+
+        Volatile.Write(ref gone, []);
+        Volatile.Write(ref moved, [IPAddress.Parse("127.0.0.7")]);
+        await SocketKit.Until(() => Bound() is ["127.0.0.5", "127.0.0.7"], "one moves, the other keeps what it had");
+
+        await set.ReconfigureAsync(new ListeningOptions { Addresses = ["gone0", "moved0", "127.0.0.8"] });
+        Assert.Equal(["127.0.0.5", "127.0.0.7", "127.0.0.8"], Bound());
+        Assert.Equal("interface-not-found", Assert.Single(set.Problems).Code);
+    }
+
+    [Fact]
     public async Task New_addresses_are_bound_and_gone_ones_closed_while_kept_ones_stay()
     {
         int port = SocketKit.FreePort();

@@ -115,4 +115,44 @@ public sealed class SocketHandoffTests
         using Socket client = await SocketKit.Connect(port);
         Assert.Equal("old", await client.ReceiveText(3));
     }
+
+    [Fact]
+    public async Task A_port_opened_after_the_handoff_has_no_successor_and_its_queue_is_served()
+    {
+        int handed = SocketKit.FreePort(), later = SocketKit.FreePort();
+        await using ListenerSet old = SocketKit.Set(SocketKit.Greet("old"), maxConnections: 1);
+        await old.OpenAsync([SocketKit.Plan(handed)], []);
+        using Socket first = await SocketKit.Connect(handed);
+        Assert.Equal("old", await first.ReceiveText(3));
+        using Socket successor = new(SocketKit.Duplicate(Assert.Single(await old.ExportAsync()).Handle));
+        await old.OpenAsync([SocketKit.Plan(later)], []);
+        using Socket waiting = await SocketKit.Connect(later);
+        await old.StopAcceptingAsync();
+        Assert.Equal("old", await waiting.ReceiveText(3));
+    }
+
+    [Fact]
+    public async Task What_is_no_socket_is_not_adopted_and_keeps_nobody_from_being_bound()
+    {
+        int port = SocketKit.FreePort();
+        using AdoptedSockets adopted = new();
+        SocketKey key = SocketKey.Tcp(new IPEndPoint(IPAddress.Loopback, port));
+        SafeSocketHandle wrong = NoSocket(), second = NoSocket();
+        adopted.Add(key, wrong);
+        adopted.Add(key, second);
+        Assert.True(second.IsClosed);
+        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), adopted: adopted);
+        await set.OpenAsync([SocketKit.Plan(port)], []);
+        Assert.Empty(set.Problems);
+        Assert.True(wrong.IsClosed);
+        using Socket client = await SocketKit.Connect(port);
+        Assert.Equal("hi", await client.ReceiveText(2));
+    }
+
+    private static SafeSocketHandle NoSocket()
+    {
+        using Microsoft.Win32.SafeHandles.SafeFileHandle file = File.OpenHandle("/dev/null");
+        using SafeSocketHandle handle = new(file.DangerousGetHandle(), ownsHandle: false);
+        return SocketKit.Duplicate(handle);
+    }
 }

@@ -140,6 +140,7 @@ public sealed class TcpLaneTests
         behind.Dispose();
         AccessRecord record = await kit.NextRecord();
         Assert.Equal((2, "n1/orders-2"), (record.Retries, record.Destination));
+        Assert.Equal([1, 1, 0], kit.Destinations.Select(d => d.Failures));
     }
 
     [Fact]

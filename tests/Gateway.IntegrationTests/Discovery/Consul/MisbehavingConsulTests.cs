@@ -60,6 +60,10 @@ public sealed class MisbehavingConsulTests
                 Index = "900",
                 Headers = "X-Consul-Results-Filtered-By-ACLs: true\r\n",
             },
+        ["nothing of anything, which the leader confirms: a token without rights on Consul 1.8"] = (_, r) =>
+            FakeReply.Text(200, r.Path.Contains("catalog", StringComparison.Ordinal) ? "{}" : "[]") with { Index = "900" },
+        ["no instance of anything that the catalog lists: a token without rights on nodes"] = (c, r) =>
+            r.Path.Contains("catalog", StringComparison.Ordinal) ? null : FakeReply.Text(200, "[]") with { Index = "900" },
         ["empty object for a catalog"] = (_, r) =>
             r.Path == "/v1/catalog/services" ? FakeReply.Text(200, "{}") with { Index = "900" } : null,
         ["empty lists that the leader does not confirm"] = (c, r) =>
@@ -156,6 +160,27 @@ public sealed class MisbehavingConsulTests
         consul.Set("web", "web-1", "web-2");
         await watching.Until("the change", () => watching.Instances("web").Count == 2);
         Assert.Equal(2, watching.Reports.Count);
+    }
+
+    [Fact]
+    public async Task Services_that_vanish_together_vanish_in_one_report_whichever_watch_hears_first()
+    {
+        await using FakeConsul consul = new();
+        consul.Set("web", "web-1", "web-2");
+        consul.Set("api", "api-1");
+        consul.Set("other", "other-1");
+        await using Watching watching = new(consul.Address, Fast);
+        await watching.Until("the catalog", () => watching.Names.Count == 3);
+        await watching.Until("the watches", () => watching.Status.Mode == "3 service watches");
+
+        // Only the watch of one service hears of it: a guard must see the mass that it is.
+        consul.Script = r => r.Index > 0 && !r.Path.EndsWith("web", StringComparison.Ordinal) ? new FakeReply { Hangs = true } : null;
+        await watching.Until("they wait", () => consul.Requests.Any(r => r.Index > 0 && r.Path.EndsWith("web", StringComparison.Ordinal)));
+        consul.Remove("api");
+        consul.Remove("web");
+
+        await watching.Until("both gone", () => watching.Names is ["other"]);
+        Assert.DoesNotContain(watching.Reports, r => r.Services.Count == 2);
     }
 
     [Fact]

@@ -137,6 +137,44 @@ public sealed class ClusterStateTests
         }
     }
 
+    [Theory]
+    [InlineData("RoundRobin", 2)]
+    [InlineData("RoundRobin", 3)]
+    [InlineData("LeastConn", 2)]
+    [InlineData("LeastConn", 3)]
+    public void Retries_do_not_turn_the_round_so_one_that_resets_has_its_share_of_first_attempts_and_no_more(string algorithm, int instances)
+    {
+        // With two, a retry that took a turn of the round would bring every next request to the broken one again.
+        ClusterState cluster = new(Numbered(instances) with { Balance = Enum.Parse<BalanceAlgorithm>(algorithm) });
+        DestinationState broken = cluster.Destinations[0];
+        int first = 0;
+        for (int i = 0; i < 30 * instances; i++)
+        {
+            if (ReferenceEquals(cluster.Pick([]), broken))
+            {
+                first++;
+                Assert.NotSame(broken, cluster.Pick([broken]));
+            }
+        }
+
+        Assert.Equal(30, first);
+    }
+
+    [Fact]
+    public void What_one_instance_breaks_is_shared_evenly_by_the_others()
+    {
+        ClusterState cluster = new(Plan(Destination("a"), Destination("b"), Destination("c", 2), Destination("d")));
+        DestinationState broken = cluster.Of("a");
+        Dictionary<string, int> counts = [];
+        for (int i = 0; i < 400; i++)
+        {
+            string id = cluster.PickId(broken)!;
+            counts[id] = counts.GetValueOrDefault(id) + 1;
+        }
+
+        Assert.Equal(new() { ["b"] = 100, ["c"] = 200, ["d"] = 100 }, counts);
+    }
+
     [Fact]
     public void A_cluster_without_usable_destinations_picks_nobody()
     {

@@ -240,6 +240,109 @@ public sealed class HealthProberTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task The_answer_to_an_old_check_does_not_count_either_when_a_plan_brings_that_check_back()
+    {
+        // The old probe is canceled, and ends as a failure some time later: after the third plan here.
+        TaskCompletionSource<ProbeResult> stubborn = new();
+        Queue<Task<ProbeResult>> answers = new([Task.FromResult(Good), stubborn.Task]);
+        await using HealthProber prober = new(
+            _clock, NullLogger.Instance, new GatewayMetrics(), (_, _, _) => answers.TryDequeue(out Task<ProbeResult>? next) ? next : Task.FromResult(Good));
+        ClusterPlan plan = Plan(Destination("a"));
+        ClusterState cluster = new(plan, prober, _clock);
+        Advance(12);
+        Assert.Empty(answers);
+        cluster.Apply(plan with { Check = new CheckPlan { Kind = CheckKind.Tcp } });
+        cluster.Apply(plan);
+        stubborn.SetResult(new ProbeResult(false, "canceled"));
+        await HealthEventually.True(
+            () =>
+            {
+                Advance(0.3);
+                return cluster.View().Destinations[0].LastCheckAt > _clock.GetUtcNow() - TimeSpan.FromSeconds(1);
+            },
+            "the check is asked anew");
+
+        Assert.Empty(cluster.View().Destinations[0].History);
+    }
+
+    [Fact]
+    public void A_probe_that_Gateway_itself_could_not_send_changes_no_verdict_and_is_shown()
+    {
+        // Out of descriptors, every probe fails: that must not take every instance of every service out.
+        _answers["b"] = Bad;
+        ClusterState cluster = Publish(Plan(Destination("a"), Destination("b"), Destination("c")));
+        Advance(1);
+        _answers["a"] = _answers["b"] = ProbeResult.Unsent("no descriptor free");
+        _answers["d"] = ProbeResult.Unsent("no descriptor free");
+        Publish(Plan(Destination("a"), Destination("b"), Destination("c"), Destination("d")));
+        cluster.Of("a").Health.ConnectFailed("connect refused");
+        Advance(30);
+
+        Assert.Equal([true, false, true, true], cluster.Destinations.Select(one => one.Health.IsUp));
+        Assert.True(cluster.Of("a").Health.IsSuspect, "nothing was proven for it either");
+        Assert.Equal("no descriptor free", cluster.View().Destinations[0].LastCheck);
+        Assert.True(_prober.FirstResultsAsync(TimeSpan.FromSeconds(2), CancellationToken.None).IsCompletedSuccessfully);
+        _answers["d"] = Bad;
+        Advance(11.1);
+        Assert.False(cluster.Of("d").Health.IsUp, "its first result decides alone, now that there is one");
+    }
+
+    [Theory]
+    [InlineData("web@production", "web@staging")]
+    [InlineData("web@staging", "web@production")]
+    public void An_instance_that_moves_between_clusters_which_both_stay_keeps_its_verdict(string from, string to)
+    {
+        // The changes of a plan come in the order of ids: whoever loses it may be first.
+        _answers["b"] = Bad;
+        ClusterPlan source = Plan(Destination("a"), Destination("b")) with { Id = from };
+        ClusterPlan target = Plan(Destination("c")) with { Id = to };
+        _table.Publish([source, target], []);
+        Advance(1);
+        ClusterPlan without = source with { Destinations = [source.Destinations[0]] };
+        ClusterPlan with = target with { Destinations = [source.Destinations[1], target.Destinations[0]] };
+        _table.Publish([], [.. new[] { new Change<ClusterPlan>(source, without), new Change<ClusterPlan>(target, with) }
+            .OrderBy(change => change.New.Id, StringComparer.Ordinal)]);
+
+        Assert.Equal(new() { ["c"] = 10 }, _table.Find(to)!.Count(10));
+        Assert.Equal(3, _prober.Tracked);
+    }
+
+    [Fact]
+    public void A_move_to_another_cluster_does_not_make_one_bad_probe_decide_alone()
+    {
+        CheckPlan patient = new() { Rise = 2, Fall = 3 };
+        ClusterPlan plan = Plan(Destination("a"), Destination("b")) with { Check = patient };
+        Publish(plan);
+        Advance(1);
+        ClusterPlan moved = plan with { Id = "web@production:3000" };
+        _answers["b"] = Bad;
+        _table.Publish([moved], []);
+        _table.Retire([plan]);
+        ClusterState cluster = _table.Find(moved.Id)!;
+        Advance(0.1);
+        Assert.Equal("HTTP 503 in 1 ms", cluster.View().Destinations[1].LastCheck);
+        Assert.Equal(2, cluster.UsableCount);
+        Advance(2.4);
+        Assert.Equal(1, cluster.UsableCount);
+    }
+
+    [Fact]
+    public void An_instance_of_two_clusters_that_leaves_one_is_still_known_when_it_moves_from_the_other()
+    {
+        _answers["b"] = Bad;
+        ClusterPlan one = Plan(Destination("a"), Destination("b"));
+        ClusterPlan two = one with { Id = "web@staging", Environment = "staging" };
+        _table.Publish([one, two], []);
+        Advance(1);
+        _table.Retire([two]);
+        ClusterPlan moved = one with { Id = "web@production:3000" };
+        _table.Publish([moved], []);
+        _table.Retire([one]);
+
+        Assert.Equal(new() { ["a"] = 10 }, _table.Find(moved.Id)!.Count(10));
+    }
+
+    [Fact]
     public void An_instance_that_a_plan_moves_to_another_cluster_keeps_its_verdict()
     {
         _answers["b"] = Bad;

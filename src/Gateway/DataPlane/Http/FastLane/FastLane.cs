@@ -94,13 +94,31 @@ internal sealed class FastLane
     public int Tunnels => _loops.Sum(own => own.Tunnels);
 
     /// <summary>
-    /// Whether this lane serves requests for a cluster: plain HTTP/1.1 towards its instances. gRPC needs HTTP/2, and whoever sends it over
-    /// HTTP/1.1 is answered by the lane that speaks it.
+    /// Whether this lane serves a request for a cluster: plain HTTP/1.1 towards its instances. gRPC needs HTTP/2, and protocols that a
+    /// connection may be upgraded to, other than WebSocket, are the other lane's.
     /// </summary>
-    public static bool Serves(ClusterPlan cluster, RequestHead head, ReadOnlySpan<byte> raw) =>
-        cluster.Upstream == UpstreamProtocol.Http1
-        || (cluster.Upstream == UpstreamProtocol.Auto
-            && !(head.Find(KnownHeader.ContentType) is { } type && type.Of(raw).StartsWith("application/grpc"u8)));
+    public static bool Serves(ClusterPlan cluster, RequestHead head, ReadOnlySpan<byte> raw)
+    {
+        if (cluster.Upstream == UpstreamProtocol.H2c)
+        {
+            return false;
+        }
+
+        foreach (ref readonly HeaderLine line in head.Lines)
+        {
+            if (line.Known == KnownHeader.Upgrade && !head.WantsWebSocket && !line.Value.Of(raw).StartsWith("h2c"u8))
+            {
+                return false;
+            }
+
+            if (line.Known == KnownHeader.ContentType && cluster.Upstream == UpstreamProtocol.Auto && line.Value.Of(raw).StartsWith("application/grpc"u8))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
 
     /// <summary>Takes an accepted descriptor, on the loop that is to serve it.</summary>
     public void Accept(ListenerState listener, EventLoop loop, int fd)

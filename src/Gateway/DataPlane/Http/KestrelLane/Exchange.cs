@@ -32,6 +32,9 @@ internal sealed class Exchange
         Transformer = new ForwardTransformer(this);
     }
 
+    /// <summary>Time.</summary>
+    public TimeProvider Clock => _clock;
+
     /// <summary>Kestrel's side.</summary>
     public DefaultHttpContext Context { get; }
 
@@ -83,6 +86,9 @@ internal sealed class Exchange
     /// <summary>It asks to become one: a WebSocket over HTTP/1.1 or HTTP/2.</summary>
     public bool WantsTunnel { get; set; }
 
+    /// <summary>Its framing is doubtful: the connection ends with its answer.</summary>
+    public bool MustClose { get; set; }
+
     /// <summary>Ends the wait for the head of an answer to a request that wants a tunnel; null otherwise.</summary>
     public CancellationTokenSource? HeadTimer { get; set; }
 
@@ -121,6 +127,7 @@ internal sealed class Exchange
         (PathAndQuery, RequestId) = ("/", "");
         (Target, Cluster, Attempt, RequestBody, Reason, HeadTimer) = (null, null, null, null, null, null);
         (Charged, IsTunnel, WantsTunnel, AnswerComplete, InstanceBrokeOff) = (false, false, false, false, false);
+        MustClose = false;
         (AttemptBegan, HeadAt, Retries) = (0, 0, 0);
         (_bytesIn, _bytesOut) = (0, 0);
         ForgetTried();
@@ -152,6 +159,18 @@ internal sealed class Exchange
         }
     }
 
+    /// <summary>
+    /// The wait for bytes of an answer begins or ends. YARP's own timeout of a request that wanted a tunnel is the tunnel's, so one
+    /// that was declined with an ordinary answer needs ours.
+    /// </summary>
+    public void AwaitBytes(bool begins)
+    {
+        if (HeadTimer is { } timer && !IsTunnel)
+        {
+            timer.CancelAfter(begins ? Cluster!.Timeouts.Response : Timeout.InfiniteTimeSpan);
+        }
+    }
+
     /// <summary>Reading the answer fails now; never true, so that it can stand in an exception filter.</summary>
     public bool ReadFailed()
     {
@@ -173,13 +192,13 @@ internal sealed class Exchange
     }
 
     /// <summary>
-    /// Makes the response close its connection where the gateway drains or the port is closed or about to. Called when a head is written, so
-    /// that requests in flight at that moment get it too. On HTTP/2 the header would do nothing; GOAWAY does.
+    /// Makes the response close its connection where it must, and where the gateway drains or the port is closed or about to. Called
+    /// when a head is written, so that requests in flight at that moment get it too. On HTTP/2 the header would do nothing; GOAWAY does.
     /// </summary>
     public void CloseIfDraining()
     {
         // A lingering port closes within seconds: clients that are told now leave without ever meeting a closed connection.
-        if (!_application.Draining && !Listener.Closing && !Listener.Plan.Lingering)
+        if (!MustClose && !_application.Draining && !Listener.Closing && !Listener.Plan.Lingering)
         {
             return;
         }

@@ -55,6 +55,12 @@ internal sealed class ForwardTransformer(Exchange exchange) : HttpTransformer
                 continue;
             }
 
+            // Absent and empty are the same to SocketsHttpHandler, which then names the instance's address: not twice.
+            if (name.Equals(HeaderNames.Host, StringComparison.OrdinalIgnoreCase) && values.ToString().Length == 0)
+            {
+                continue;
+            }
+
             Add(proxyRequest, ref bodyless, name, values);
         }
 
@@ -102,6 +108,12 @@ internal sealed class ForwardTransformer(Exchange exchange) : HttpTransformer
         if (proxyResponse is null)
         {
             return ValueTask.FromResult(false);
+        }
+
+        // YARP takes what is thrown here for a response that cannot be passed on.
+        if (Nonsense(proxyResponse, exchange.WantsTunnel) is { } nonsense)
+        {
+            throw new HttpRequestException(HttpRequestError.InvalidResponse, nonsense);
         }
 
         exchange.HeadArrived(proxyResponse);
@@ -191,6 +203,28 @@ internal sealed class ForwardTransformer(Exchange exchange) : HttpTransformer
             HttpContent content = request.Content ?? (bodyless ??= new BodylessContent());
             content.Headers.TryAddWithoutValidation(name, (IEnumerable<string?>)values);
         }
+    }
+
+    /// <summary>What makes a response unfit to be passed on although SocketsHttpHandler could read it; null: nothing.</summary>
+    private static string? Nonsense(HttpResponseMessage response, bool wantsTunnel)
+    {
+        if (response.StatusCode < HttpStatusCode.Continue)
+        {
+            return "a status below 100";
+        }
+
+        // RFC 9110 §15.2.2: an answer to Upgrade, and to nothing else.
+        if (response.StatusCode == HttpStatusCode.SwitchingProtocols && !wantsTunnel)
+        {
+            return "a 101 that nobody asked for";
+        }
+
+        // RFC 9112 §6.1: nobody asked for another coding (TE ends here), and its bytes without its name would spoil the body.
+        return Values(response.Headers, HeaderNames.TransferEncoding) is { Count: > 0 } codings
+            && !(codings is [{ } coding] && (coding.Equals("chunked", StringComparison.OrdinalIgnoreCase)
+                || coding.Equals("identity", StringComparison.OrdinalIgnoreCase)))
+            ? "a transfer coding other than chunked"
+            : null;
     }
 
     private static StringValues Together(HeaderStringValues values)

@@ -38,6 +38,12 @@ internal sealed class InstanceStream(Socket socket, bool isHttp1) : Stream
     private volatile TaskCompletionSource? _answerBegins;
     private TaskCompletionSource? _queueing;
     private Task _tail = Task.CompletedTask;
+    private long _swallow;
+
+    // Under _gate: written by the upload beside SocketsHttpHandler and by whoever disposes.
+    private readonly Lock _gate = new();
+    private bool _uploading;
+    private bool _left;
 
     private enum Mode
     {
@@ -50,11 +56,9 @@ internal sealed class InstanceStream(Socket socket, bool isHttp1) : Stream
         /// <summary>Writes are taken over: their bytes are sent, nobody waits. Ends with the write that is under way.</summary>
         Queueing,
 
-        /// <summary>The body is sent past SocketsHttpHandler; what it writes now is its own end of the body.</summary>
+        /// <summary>The body is sent past SocketsHttpHandler. So many bytes as it still owes of the body are swallowed; what it
+        /// writes after them is the next request, which must not use the connection.</summary>
         Swallowing,
-
-        /// <summary>The answer is there, the upload may go on: no other request may use the connection.</summary>
-        Spent,
     }
 
     public override bool CanRead => true;
@@ -121,11 +125,37 @@ internal sealed class InstanceStream(Socket socket, bool isHttp1) : Stream
         _queueing?.TrySetResult();
     }
 
-    /// <summary>Step 2: from here on the body comes through <see cref="SendAsync"/>.</summary>
-    public void BeginSwallowing() => _mode = Mode.Swallowing;
+    /// <summary>
+    /// Step 2: from here on the body comes through <see cref="SendAsync"/>, and the connection stays open until
+    /// <see cref="EndUpload"/> whatever SocketsHttpHandler does to it.
+    /// </summary>
+    /// <param name="owed">Bytes that SocketsHttpHandler still writes to end the body by its own account.</param>
+    public void BeginSwallowing(long owed)
+    {
+        lock (_gate)
+        {
+            _uploading = true;
+        }
 
-    /// <summary>Step 3: the answer is there.</summary>
-    public void Spend() => _mode = Mode.Spent;
+        _swallow = owed;
+        _mode = Mode.Swallowing;
+    }
+
+    /// <summary>Step 3: the detached body is sent, or will never be.</summary>
+    /// <param name="close">Close the connection now rather than when SocketsHttpHandler lets go of it.</param>
+    public void EndUpload(bool close)
+    {
+        lock (_gate)
+        {
+            _uploading = false;
+            close |= _left;
+        }
+
+        if (close)
+        {
+            Dispose();
+        }
+    }
 
     /// <summary>The body was sent without being detached.</summary>
     public void BodyEnded() => _mode = Mode.Direct;
@@ -133,7 +163,8 @@ internal sealed class InstanceStream(Socket socket, bool isHttp1) : Stream
     /// <summary>Sends bytes of a detached body.</summary>
     public async ValueTask SendAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancel)
     {
-        await _tail;
+        // An instance that answered and reads no more never takes the tail; whoever uploads may still give up.
+        await _tail.WaitAsync(cancel);
         await _inner.WriteAsync(buffer, cancel);
     }
 
@@ -193,10 +224,13 @@ internal sealed class InstanceStream(Socket socket, bool isHttp1) : Stream
             case Mode.Queueing:
                 _tail = SendOwnedAsync(_tail, Copy(buffer), buffer.Length);
                 return ValueTask.CompletedTask;
-            case Mode.Swallowing:
-                return ValueTask.CompletedTask;
             default:
-                return ValueTask.FromException(new ConnectionSpentException());
+                // Counted, and not until the answer is there: SocketsHttpHandler puts the connection back into its pool the
+                // moment it has read the answer, before anybody hears of it.
+                _swallow -= buffer.Length;
+                return _swallow >= 0
+                    ? ValueTask.CompletedTask
+                    : ValueTask.FromException(new ConnectionSpentException());
         }
     }
 
@@ -224,7 +258,19 @@ internal sealed class InstanceStream(Socket socket, bool isHttp1) : Stream
     {
         if (disposing)
         {
-            _inner.Dispose();
+            // SocketsHttpHandler throws a connection away that refused its next request. The upload on it is another request's.
+            bool close;
+            lock (_gate)
+            {
+                _left = true;
+                close = !_uploading;
+            }
+
+            if (close)
+            {
+                _inner.Dispose();
+            }
+
             _queueing?.TrySetResult();
             _answerBegins?.TrySetResult();
         }

@@ -47,6 +47,13 @@ internal sealed class RefusalWatch(GatewayApplication application, RequestRecord
 
     private void Refuse(IFeatureCollection features, LaneConnection connection)
     {
+        // A body that breaks the rules is met twice: by the request that it belongs to, and by Kestrel, which reads what that has
+        // left of it. The request has answered by then and has a record of its own.
+        if (features.Get<IHttpResponseFeature>() is { HasStarted: true })
+        {
+            return;
+        }
+
         int status = (features.Get<IBadRequestExceptionFeature>()?.Error as BadHttpRequestException)?.StatusCode ?? 400;
         Reason reason = Reason.Refused(status);
         string id = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));

@@ -22,8 +22,7 @@ internal sealed class BodyHandler(HttpMessageInvoker sockets) : HttpMessageHandl
         return sockets.SendAsync(request, cancellationToken);
     }
 
-    private async Task<HttpResponseMessage> SendBodyAsync(
-        HttpRequestMessage request, HttpContent content, CancellationToken cancel)
+    private Task<HttpResponseMessage> SendBodyAsync(HttpRequestMessage request, HttpContent content, CancellationToken cancel)
     {
         Exchange exchange = request.Options.TryGetValue(Exchange.Key, out Exchange? found)
             ? found
@@ -31,9 +30,7 @@ internal sealed class BodyHandler(HttpMessageInvoker sockets) : HttpMessageHandl
         RequestBody body = new(content, request.Version.Major < 2, exchange);
         exchange.RequestBody = body;
         request.Content = body;
-        HttpResponseMessage response = await sockets.SendAsync(request, cancel);
-        body.Answered();
-        return response;
+        return sockets.SendAsync(request, cancel);
     }
 }
 
@@ -59,9 +56,13 @@ internal sealed class RequestBody : HttpContent
     // What SocketsHttpHandler is fed in place of the rest of a detached body of known length; it never reaches the socket.
     private static readonly byte[] Filler = new byte[1024 * 1024];
 
+    private static readonly byte[] s_lastChunk = "0\r\n\r\n"u8.ToArray();
+
     private readonly HttpContent _inner;
     private readonly bool _isHttp1;
     private readonly Exchange _exchange;
+    private readonly TimeSpan _patience;
+    private readonly TimeProvider _clock;
     private readonly Lock _gate = new();
 
     // Under _gate.
@@ -73,6 +74,7 @@ internal sealed class RequestBody : HttpContent
     public RequestBody(HttpContent inner, bool isHttp1, Exchange exchange)
     {
         (_inner, _isHttp1, _exchange) = (inner, isHttp1, exchange);
+        (_patience, _clock) = (exchange.Cluster!.Timeouts.Response, exchange.Clock);
         foreach ((string name, System.Net.Http.Headers.HeaderStringValues values) in inner.Headers.NonValidated)
         {
             Headers.TryAddWithoutValidation(name, values);
@@ -90,18 +92,6 @@ internal sealed class RequestBody : HttpContent
             lock (_gate)
             {
                 return _sent;
-            }
-        }
-    }
-
-    /// <summary>The head of the answer is there.</summary>
-    public void Answered()
-    {
-        lock (_gate)
-        {
-            if (_detached)
-            {
-                Connection!.Spend();
             }
         }
     }
@@ -186,11 +176,12 @@ internal sealed class RequestBody : HttpContent
         }
 
         await writing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        connection.BeginSwallowing();
+        long rest = Headers.ContentLength is { } length ? length - feed.Passed : 0;
+        connection.BeginSwallowing(Headers.ContentLength is null ? s_lastChunk.Length : rest);
         _ = FinishAsync(connection, copy);
 
         // 4. A body of known length must look complete to SocketsHttpHandler. Memory passes by, nothing is sent.
-        for (long rest = (Headers.ContentLength ?? 0) - feed.Passed; Headers.ContentLength is not null && rest > 0;)
+        while (rest > 0)
         {
             int now = (int)Math.Min(rest, Filler.Length);
             await stream.WriteAsync(Filler.AsMemory(0, now), cancel);
@@ -207,7 +198,8 @@ internal sealed class RequestBody : HttpContent
             await copy;
             if (Headers.ContentLength is null)
             {
-                await connection.SendAsync("0\r\n\r\n"u8.ToArray(), CancellationToken.None);
+                using CancellationTokenSource patience = new(_patience, _clock);
+                await connection.SendAsync(s_lastChunk, patience.Token);
             }
 
             whole = true;
@@ -225,10 +217,7 @@ internal sealed class RequestBody : HttpContent
         }
 
         // A body cut short must not look complete, and the connection is of no further use.
-        if (close || !whole)
-        {
-            await connection.DisposeAsync();
-        }
+        connection.EndUpload(close || !whole);
     }
 
     private static async Task PassAsync(Stream stream, ReadOnlyMemory<byte> buffer, CancellationToken cancel)

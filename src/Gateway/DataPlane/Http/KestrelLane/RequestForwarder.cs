@@ -49,9 +49,10 @@ internal sealed class RequestForwarder(
             return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("CONNECT is for forward proxies; this is none."));
         }
 
-        if (FramingProblem(request.Headers) is { } framing)
+        if (FramingProblem(request) is { } framing)
         {
-            context.Response.Headers.Connection = "close";
+            // RFC 9112 §6.3: what follows on this connection may be body or request; nobody can tell.
+            exchange.MustClose = !exchange.Connection.IsHttp2;
             return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying(framing));
         }
 
@@ -70,7 +71,7 @@ internal sealed class RequestForwarder(
         {
             return exchange.RawTarget == "*" && request.Method == HttpMethods.Options
                 ? AnswerOptions(exchange)
-                : FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("The request target names no path."));
+                : FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("The request target is not the path of a resource."));
         }
 
         exchange.PathAndQuery = pathAndQuery;
@@ -188,7 +189,8 @@ internal sealed class RequestForwarder(
             exchange.HeadTimer = new CancellationTokenSource(exchange.Cluster.Timeouts.Response, clock);
         }
 
-        if (exchange.WantsTunnel && context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true } upgrade and not PoliteTunnel)
+        if (exchange.WantsTunnel && IsWebSocket(context.Request.Headers.Upgrade.ToString())
+            && context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true } upgrade and not PoliteTunnel)
         {
             context.Features.Set<IHttpUpgradeFeature>(new PoliteTunnel(upgrade, exchange.Connection));
         }
@@ -196,14 +198,30 @@ internal sealed class RequestForwarder(
         destination.Begin();
         try
         {
-            ForwarderError error = await forwarder.SendAsync(
-                context, labels.Origin, upstream.Invoker, config, exchange.Transformer, exchange.HeadTimer?.Token ?? default);
-            if (error == ForwarderError.None)
+            ForwarderError error;
+            Exception? exception;
+            while (true)
             {
-                return (AttemptEnd.Answered, default);
+                error = await forwarder.SendAsync(
+                    context, labels.Origin, upstream.Invoker, config, exchange.Transformer, exchange.HeadTimer?.Token ?? default);
+                if (error == ForwarderError.None)
+                {
+                    return (AttemptEnd.Answered, default);
+                }
+
+                exception = context.Features.Get<IForwarderErrorFeature>()?.Exception;
+                if (Find<ConnectionSpentException>(exception) is null || context.RequestAborted.IsCancellationRequested)
+                {
+                    break;
+                }
+
+                // The pool gave a connection that still carries another request's upload. Nothing was sent and nobody failed;
+                // the pool has thrown it away, so there are only as many turns as there are such connections.
+                context.Features.Set<IForwarderErrorFeature>(null);
+                context.Response.Clear();
+                exchange.RequestBody = null;
             }
 
-            Exception? exception = context.Features.Get<IForwarderErrorFeature>()?.Exception;
             (AttemptEnd end, AttemptFailure failure) = Judge(exchange, error, exception);
             context.Features.Set<IForwarderErrorFeature>(null);
             if (end is AttemptEnd.Failed or AttemptEnd.BrokenOff && failure.Reason != Reason.BadRequest)
@@ -269,9 +287,6 @@ internal sealed class RequestForwarder(
                 case ConnectFailedException connect:
                     unsent = true;
                     return connect.Reason;
-                case ConnectionSpentException:
-                    unsent = true;
-                    return Reason.InstanceReset;
             }
         }
 
@@ -328,11 +343,19 @@ internal sealed class RequestForwarder(
     }
 
     /// <summary>What is ambiguous about how the body is framed, or null.</summary>
-    private static string? FramingProblem(IHeaderDictionary headers)
+    private static string? FramingProblem(HttpRequest request)
     {
+        IHeaderDictionary headers = request.Headers;
         if (headers.TransferEncoding.Count == 0)
         {
             return null;
+        }
+
+        // RFC 9112 §6.1: HTTP/1.0 knows no transfer coding; an HTTP/1.0 hop in front of us has taken the chunks for something else.
+        // RFC 9113 §8.2.2: HTTP/2 has frames in its place.
+        if (request.Protocol != HttpProtocol.Http11)
+        {
+            return "Only HTTP/1.1 has a Transfer-Encoding.";
         }
 
         // RFC 9112 §6.1: only chunked ends here and is written anew; passing another coding's bytes without its name would spoil
@@ -347,11 +370,15 @@ internal sealed class RequestForwarder(
         return headers.ContainsKey("X-Content-Length") ? "Content-Length and Transfer-Encoding exclude each other." : null;
     }
 
+    // The upgrades that YARP passes on: WebSocket, and SPDY as Kubernetes' exec and port-forward speak it.
     private static bool WantsTunnel(HttpContext context) =>
         context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true, Protocol: { } protocol }
-            ? protocol.Equals("websocket", StringComparison.OrdinalIgnoreCase)
+            ? IsWebSocket(protocol)
             : context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true }
-                && context.Request.Headers.Upgrade.ToString().Equals("websocket", StringComparison.OrdinalIgnoreCase);
+                && context.Request.Headers.Upgrade.ToString() is var upgrade
+                && (IsWebSocket(upgrade) || upgrade.StartsWith("SPDY/", StringComparison.OrdinalIgnoreCase));
+
+    private static bool IsWebSocket(string protocol) => protocol.Equals("websocket", StringComparison.OrdinalIgnoreCase);
 
     private static bool HasBody(HttpContext context) =>
         context.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody ?? true;

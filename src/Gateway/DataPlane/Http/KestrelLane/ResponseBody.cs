@@ -101,6 +101,7 @@ internal sealed class ResponseBody(HttpResponseMessage response, Exchange exchan
                     await exchange.FlushHeadAsync(cancel);
                 }
 
+                exchange.AwaitBytes(begins: true);
                 try
                 {
                     int count = await pending;
@@ -110,6 +111,10 @@ internal sealed class ResponseBody(HttpResponseMessage response, Exchange exchan
                 catch when (exchange.ReadFailed())
                 {
                     throw;
+                }
+                finally
+                {
+                    exchange.AwaitBytes(begins: false);
                 }
             }
         }

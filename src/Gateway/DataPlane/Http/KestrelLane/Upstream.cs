@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using Gateway.DataPlane.Balancing;
+using Gateway.DataPlane.Health;
 
 namespace Gateway.DataPlane.Http.KestrelLane;
 
@@ -108,6 +109,12 @@ internal sealed class Upstream : IDisposable
                 await socket.ConnectAsync(target.Host, target.Port, either.Token);
             }
 
+            if (SelfConnection.Is(socket))
+            {
+                // Nobody listens there: the same as refused. Thrown to the handler below, which closes and counts.
+                throw new SelfConnectedException();
+            }
+
             attempt.ConnectionMade();
             attempt.Destination.Health.ConnectSucceeded();
             return new InstanceStream(socket, context.InitialRequestMessage.Version.Major < 2);
@@ -130,7 +137,7 @@ internal sealed class Upstream : IDisposable
 
             // Here rather than where the request learns of it: a request may have found another connection meanwhile, and the
             // evidence would be lost.
-            string evidence = $"connect: {Describe(e.SocketErrorCode)}";
+            string evidence = e is SelfConnectedException ? SelfConnection.Evidence : $"connect: {Describe(e.SocketErrorCode)}";
             attempt.Destination.Health.ConnectFailed(evidence);
             throw new ConnectFailedException(Reason.ConnectFailed, evidence, e);
         }
@@ -142,7 +149,8 @@ internal sealed class Upstream : IDisposable
     }
 
     private static bool IsOurOwnLimit(SocketError error) => error is SocketError.TooManyOpenSockets
-        or SocketError.NoBufferSpaceAvailable or SocketError.AddressNotAvailable or SocketError.ProcessLimit;
+        or SocketError.NoBufferSpaceAvailable or SocketError.AddressNotAvailable or SocketError.AddressAlreadyInUse
+        or SocketError.ProcessLimit;
 
     private static string Describe(SocketError error) => error switch
     {
@@ -153,4 +161,6 @@ internal sealed class Upstream : IDisposable
         SocketError.ConnectionReset => "reset",
         _ => error.ToString(),
     };
+
+    private sealed class SelfConnectedException() : SocketException((int)SocketError.ConnectionRefused);
 }

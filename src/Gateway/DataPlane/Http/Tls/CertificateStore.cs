@@ -12,13 +12,13 @@ namespace Gateway.DataPlane.Http.Tls;
 internal sealed class CertificateStore : IDisposable
 {
     /// <summary>Code of a certificate that cannot be used.</summary>
-    public const string Unusable = "certificate-unusable";
+    public const string Unusable = ProblemCodes.CertificateUnusable;
 
     /// <summary>Code of a directory without certificates, or one that cannot be read.</summary>
-    public const string Missing = "certificates-missing";
+    public const string Missing = ProblemCodes.CertificatesMissing;
 
     /// <summary>Code of a certificate near its end, or past it.</summary>
-    public const string Expiring = "certificate-expires";
+    public const string Expiring = ProblemCodes.CertificateExpires;
 
     private static readonly TimeSpan s_warnBefore = TimeSpan.FromDays(14);
 
@@ -120,7 +120,7 @@ internal sealed class CertificateStore : IDisposable
                     Watch(options.Certificates);
                     Read(options);
                     bool faulty = _directoryFault is not null || _held.Values.Any(h => h.Fault is not null);
-                    _timer.Change(faulty ? s_pollFaulty : s_poll, Timeout.InfiniteTimeSpan);
+                    Later(faulty ? s_pollFaulty : s_poll);
                 }
             }
         }
@@ -128,7 +128,18 @@ internal sealed class CertificateStore : IDisposable
         {
             // Ours to repair; the certificates in force go on.
             _log.LogError(e, "reading certificates failed");
-            _timer.Change(s_poll, Timeout.InfiniteTimeSpan);
+            Later(s_poll);
+        }
+    }
+
+    // What changed during a read may have been read before it changed: its event set the timer, and the poll must not put it off.
+    // Looked at after the timer is set, so that an event is seen here or sets the timer after us.
+    private void Later(TimeSpan poll)
+    {
+        _timer.Change(poll, Timeout.InfiniteTimeSpan);
+        if (Volatile.Read(ref _soon) != 0)
+        {
+            _timer.Change(s_settle, Timeout.InfiniteTimeSpan);
         }
     }
 
@@ -226,7 +237,7 @@ internal sealed class CertificateStore : IDisposable
         {
             yield return new Problem
             {
-                Code = "certificate-default-missing",
+                Code = ProblemCodes.CertificateDefaultMissing,
                 Place = "external.defaultCertificate",
                 Value = options.DefaultCertificate,
                 Allowed = "the name of a file in external.certificates",

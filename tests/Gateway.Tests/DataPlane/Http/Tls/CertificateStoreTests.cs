@@ -1,6 +1,7 @@
 using Gateway.Catalog;
 using Gateway.DataPlane.Http;
 using Gateway.DataPlane.Http.Tls;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Gateway.Tests.DataPlane.Http.Tls;
@@ -110,6 +111,40 @@ public sealed class CertificateStoreTests : IDisposable
     }
 
     [Fact]
+    public async Task A_file_that_changes_while_the_directory_is_read_is_read_right_after()
+    {
+        TimerWatch clock = new();
+        WriteDuringRead log = new();
+        using CertificateStore store = new(clock, log);
+        Write("a.pem", _ca.Bundle("a", ["a.example"]));
+        string next = _ca.Bundle("b", ["b.example"]);
+        log.Reading = () =>
+        {
+            Write("b.pem", next);
+            SpinWait.SpinUntil(() => clock.Due == TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(10));
+        };
+        store.Configure(Options);
+        Assert.Null(store.Table.Find("b.example"));
+        Assert.Equal(TimeSpan.FromMilliseconds(100), clock.Due);
+
+        // An event in between may have come twice; the read after the last one sees everything.
+        await Holds(
+            () =>
+            {
+                clock.Fire();
+                return store.Table.Find("b.example") is not null;
+            },
+            "the change is read");
+        await Holds(
+            () =>
+            {
+                clock.Fire();
+                return clock.Due == TimeSpan.FromSeconds(10);
+            },
+            "nothing else is due");
+    }
+
+    [Fact]
     public void Without_https_nothing_is_read()
     {
         Write("a.pem", "garbage");
@@ -123,6 +158,53 @@ public sealed class CertificateStoreTests : IDisposable
         _store.Dispose();
         Directory.Delete(_folder, recursive: true);
         _ca.Dispose();
+    }
+
+    /// <summary>Time that stands still, with one timer that tells when it is due.</summary>
+    private sealed class TimerWatch : TimeProvider, ITimer
+    {
+        private TimerCallback? _callback;
+
+        public TimeSpan Due { get; private set; } = Timeout.InfiniteTimeSpan;
+
+        public void Fire() => _callback!(null);
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            _callback = callback;
+            return this;
+        }
+
+        public bool Change(TimeSpan dueTime, TimeSpan period)
+        {
+            Due = dueTime;
+            return true;
+        }
+
+        public void Dispose()
+        {
+        }
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
+    /// <summary>Does something once in the middle of a read: when the first certificate is told of.</summary>
+    private sealed class WriteDuringRead : ILogger
+    {
+        public Action? Reading { get; set; }
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(
+            LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            Action? reading = Reading;
+            Reading = null;
+            reading?.Invoke();
+        }
     }
 
     private static EquatableArray<Gateway.Planning.EdgeListener> Https => [new("*", 443, true)];

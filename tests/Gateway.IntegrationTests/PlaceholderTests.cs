@@ -1,9 +1,0 @@
-namespace Gateway.IntegrationTests;
-
-public sealed class PlaceholderTests
-{
-    [Fact]
-    public void Builds()
-    {
-    }
-}
