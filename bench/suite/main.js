@@ -108,26 +108,35 @@ async function run(options) {
     const suite = {
       world, setup, say, kinds: options.kinds, short: options.short, roundCount: options.rounds, seconds: options.seconds, warm: options.warm,
       async plainTargets() {
-        if (plain === null) {
-          plain = await startTargets(world, options.kinds, setup);
-          facts.targets = Object.fromEntries(plain.map((target) => [target.name, target.tls]));
-          say(`running: ${plain.map((target) => target.name).join(', ')}`);
-        }
-
+        plain ??= start();
         return plain;
       },
       async stopPlainTargets() {
-        await Promise.all((plain ?? []).map((target) => world.stop(target.process)));
+        await Promise.all((await plain ?? []).map((target) => world.stop(target.process)));
         plain = null;
       },
     };
-    for (const load of options.loads) {
+    const start = async () => {
+      const targets = await startTargets(world, options.kinds, setup);
+      const gateways = targets.filter((target) => target.engine);
+      if (gateways.length > 0) setup.engines = gateways.map((target) => target.engine); // asked for twice is the same twice
+      facts.targets = Object.fromEntries(targets.map((target) => [target.name, target.tls]));
+      say(`running: ${targets.map((target) => target.name).join(', ')}`);
+      return targets;
+    };
+    const waiting = [...options.loads];
+    const worker = async () => {
+      for (let load = waiting.shift(); load; load = waiting.shift()) await one(load);
+    };
+    const one = async (load) => {
       const record = await measure(suite, load);
       records.push(record);
       for (const { target, round, text } of record.errors) say(`${load.name}: ${target}, ${round === 0 ? 'warm-up' : `round ${round}`}: ${text}`);
       if (options.short) say(`${load.name}: ${record.errors.length === 0 ? 'ok' : 'FAILED'}`);
       else write({ ...facts, loadAverageAtTheEnd: os.loadavg().map((value) => value.toFixed(2)).join(' ') }, records.map(summarize), options.out);
-    }
+    };
+    if (options.short) await suite.plainTargets();
+    await Promise.all(Array.from({ length: options.short ? 4 : 1 }, worker));
 
     if (options.short) {
       console.log(`${records.filter((record) => record.errors.length === 0).length} loads ok, ${records.filter((record) => record.errors.length > 0).length} failed`);

@@ -52,7 +52,7 @@ async function measure(run, load) {
 }
 
 async function variants(run, load, record) {
-  await run.stopPlainTargets();
+  if (!run.short) await run.stopPlainTargets();
   const kinds = run.kinds.filter((kind) => load.kinds.includes(kind));
   const all = [];
   for (const hosts of load.variants) {

@@ -22,6 +22,7 @@ class World {
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'gwb-'));
     fs.chmodSync(this.folder, 0o755); // nginx's workers may be somebody else
     this.processes = [];
+    this.started = 0;
     this.ports = new Set();
   }
 
@@ -45,7 +46,7 @@ class World {
 
   /** Starts a program; its output goes to NAME.log in the folder. */
   start(name, command, args, options = {}) {
-    const log = this.file(`${name}-${this.processes.length}.log`);
+    const log = this.file(`${name}-${++this.started}.log`);
     const output = fs.openSync(log, 'a');
     const line = [...DIES_WITH_US, command, ...args];
     const child = spawn(line[0], line.slice(1), { stdio: [options.stdin ? 'pipe' : 'ignore', options.stdout ?? output, output], ...options });
@@ -65,9 +66,7 @@ class World {
     if (process.ended === null) {
       process.child.kill('SIGTERM');
       const timer = setTimeout(() => process.child.kill('SIGKILL'), 5_000);
-      const t=Date.now();
       await process.exit;
-      if (globalThis.process.env.BENCH_DEBUG) console.error('stop',process.name,Date.now()-t);
       clearTimeout(timer);
     }
 

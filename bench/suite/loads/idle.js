@@ -16,21 +16,26 @@ const idle = (kind) => ({
 
   async special(run) {
     const connections = run.short ? 100 : 8_000;
+    const one = async (record, target) => {
+      const port = target.ports[kind === 'tls' ? 'https' : 'http'];
+      await wrk({ world: run.world, seconds: run.short ? 1 : 3, port, connections: 64 }, 'get', '/small', { tls: kind === 'tls' });
+      await hold(run, port, Math.min(connections, 500), kind, () => {});
+      const before = await settled(target.process.pid, run.short);
+      await hold(run, port, connections, kind, async () => {
+        const after = await settled(target.process.pid, run.short);
+        record(target.name, { kib: (after - before) / connections, rssAnon: after / 1_024, connections });
+      });
+      run.alive(target);
+    };
     await run.rounds(async (record) => {
+      if (run.short) {
+        await Promise.all((await run.plainTargets()).map((target) => one(record, target)));
+        return;
+      }
+
       for (const name of run.order()) {
         const targets = await startTargets(run.world, [name], run.setup);
-        for (const target of targets) {
-          const port = target.ports[kind === 'tls' ? 'https' : 'http'];
-          await wrk({ world: run.world, seconds: run.short ? 1 : 3, port, connections: 64 }, 'get', '/small', { tls: kind === 'tls' });
-          await hold(run, port, Math.min(connections, 500), kind, () => {});
-          const before = await settled(target.process.pid, run.short);
-          await hold(run, port, connections, kind, async () => {
-            const after = await settled(target.process.pid, run.short);
-            record(target.name, { kib: (after - before) / connections, rssAnon: after / 1_024, connections });
-          });
-          run.alive(target);
-        }
-
+        for (const target of targets) await one(record, target);
         await Promise.all(targets.map((target) => run.world.stop(target.process)));
       }
     });
@@ -39,7 +44,7 @@ const idle = (kind) => ({
 
 /** Opens connections, does something, closes them. */
 async function hold(run, port, connections, kind, meanwhile) {
-  const out = run.world.file(`idle-${port}.out`, '');
+  const out = run.world.file(`idle-${port}-${connections}.out`, '');
   const handle = fs.openSync(out, 'w');
   const holder = run.world.start('idle', process.execPath, [client('idle.js'), port, connections, kind].map(String), { stdin: true, stdout: handle });
   fs.closeSync(handle);

@@ -54,7 +54,7 @@ drain: { grace: 0s, idle: 0s, timeout: 1s }
   if (ports.http) ports.h2c = ports.http; // told apart by the first bytes
   const command = [path.join(programs.gateway, 'gateway'), ['run', '--config', config]];
   const process = world.start(`gateway-${engine}`, ...command);
-  return { name: `gateway-${await engineOf(process, admin)}`, process, ports, admin, command };
+  return { name: `gateway-${await engineOf(process, admin)}`, process, ports, admin, command, engine };
 }
 
 /** The first word of what the process says of itself; what it was asked for may be something else. */
