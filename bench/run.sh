@@ -13,7 +13,7 @@
 # processes over its turn, divided by what the client completed; only the ratio to HAProxy within one round means anything, and
 # what is reported is the median of the ratios with the lowest and the highest. Results are dated files in bench/results.
 #
-# Needs node, the .NET SDK, nginx, haproxy, wrk, h2load (nghttp2-client), openssl; `live` and `apply` need consul too.
+# Needs node, the .NET SDK, nginx, haproxy, wrk, h2load (nghttp2-client), openssl, curl; `live` and `apply` need consul too.
 # Exit code: 0, 1 functional errors, 2 something missing or a bad argument. Leaves nothing running.
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

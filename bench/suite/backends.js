@@ -12,6 +12,8 @@ async function startBackends(world) {
   const [a, b, wsA, wsB] = [await world.port(), await world.port(), await world.port(), await world.port()];
   const www = world.file('www/small', SMALL);
   for (const [name, bytes] of [['10k', 10 << 10], ['64k', 64 << 10], ['1m', 1 << 20]]) world.file(`www/${name}`, 'x'.repeat(bytes));
+  fs.closeSync(fs.openSync(world.file('www/gib'), 'w'));
+  fs.truncateSync(world.file('www/gib'), 2 ** 30); // sparse
   const folder = path.dirname(www);
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${world.file(`back-${kind}`)};`).join(' ');
   const conf = world.file('backends.conf', `

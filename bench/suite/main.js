@@ -15,6 +15,7 @@ const { summarize, text, write } = require('./report');
 const { writeReadme } = require('./readme');
 
 const ROOT = path.join(__dirname, '../..');
+const SHORT_AT_ONCE = 4;
 const HELP = `bench/run.sh [LOAD...] [switches]
   --rounds N        rounds that count (7)
   --seconds N       seconds of a turn (3)
@@ -54,7 +55,7 @@ function options() {
 }
 
 function missing(kinds) {
-  const programs = ['nginx', 'wrk', 'h2load', 'openssl', 'getconf', ...kinds.includes('haproxy') ? ['haproxy'] : []];
+  const programs = ['nginx', 'wrk', 'h2load', 'openssl', 'curl', 'getconf', ...kinds.includes('haproxy') ? ['haproxy'] : []];
   return programs.filter((program) => !which(program));
 }
 
@@ -124,7 +125,9 @@ async function run(options) {
       say(`running: ${targets.map((target) => target.name).join(', ')}`);
       return targets;
     };
-    const waiting = [...options.loads];
+    const able = options.loads.filter((load) => (load.needs ?? []).every(which));
+    for (const load of options.loads) if (!able.includes(load)) say(`${load.name}: SKIPPED, ${load.needs.join(', ')} is missing`);
+    const waiting = [...able];
     const worker = async () => {
       for (let load = waiting.shift(); load; load = waiting.shift()) await one(load);
     };
@@ -136,7 +139,7 @@ async function run(options) {
       else write({ ...facts, loadAverageAtTheEnd: os.loadavg().map((value) => value.toFixed(2)).join(' ') }, records.map(summarize), options.out);
     };
     if (options.short) await suite.plainTargets();
-    await Promise.all(Array.from({ length: options.short ? 4 : 1 }, worker));
+    await Promise.all(Array.from({ length: options.short ? SHORT_AT_ONCE : 1 }, worker));
 
     if (options.short) {
       console.log(`${records.filter((record) => record.errors.length === 0).length} loads ok, ${records.filter((record) => record.errors.length > 0).length} failed`);

@@ -7,14 +7,16 @@ const { summary } = require('./statistics');
 const { metricsOf } = require('./rounds');
 
 const ORDER = ['haproxy', 'gateway-loops', 'gateway-kestrel', 'nginx', 'yarp'];
-const rank = (name) => ORDER.indexOf(name.split(',')[0]);
+// Names of a variant (`haproxy, 10,000`) stand together, in the order of the variants.
+const rank = (name, load) => ORDER.indexOf(name.split(',')[0])
+  + ORDER.length * (load.variants ?? []).findIndex((variant) => name.endsWith(`, ${variant.toLocaleString('en')}`));
 
 /** {load, title, unit, targets: [{name, metrics: {key: {median, min, max, values}}, ratio, growth}], errors} */
 function summarize(record) {
   const { load, rows, errors } = record;
   const metrics = metricsOf(load);
   const primary = metrics[0][0];
-  const names = [...new Set(rows.map((row) => row.target))].sort((a, b) => rank(a) - rank(b));
+  const names = [...new Set(rows.map((row) => row.target))].sort((a, b) => rank(a, load) - rank(b, load));
   const once = (target, round) => {
     const found = rows.filter((row) => row.target === target && row.round === round);
     return found.length === 1 ? found[0].values[primary] : undefined;

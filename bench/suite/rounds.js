@@ -75,7 +75,7 @@ async function rates(run, load, targets, record) {
     const before = cpu(target.process.pid);
     try {
       const got = await load.run({
-        world: run.world, target, reference, shared, seconds, port: target.ports[load.port],
+        world: run.world, short: run.short, target, reference, shared, seconds, port: target.ports[load.port],
         connections: run.short ? Math.min(load.connections, 8) : load.connections,
       });
       const spent = cpu(target.process.pid) - before;

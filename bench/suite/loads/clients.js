@@ -56,4 +56,16 @@ async function own({ world, seconds, port, connections }, program, ...more) {
   return JSON.parse(await finish(world, program, process.execPath, [client(`${program}.js`), port, connections, seconds, ...more], seconds));
 }
 
-module.exports = { client, h2load, own, wrk };
+/** Reads a part of one GiB, in one piece; a MiB is a request. */
+async function stream({ world, port, short }, url) {
+  const mebibytes = short ? 32 : 1_024;
+  const began = performance.now();
+  const text = await finish(world, 'curl', 'curl', [
+    '-sS', '-o', '/dev/null', '-r', `0-${mebibytes * 2 ** 20 - 1}`, '-w', '%{http_code} %{size_download}', `http://127.0.0.1:${port}${url}`,
+  ], 60);
+  const [status, bytes] = text.split(' ').map(Number);
+  const seconds = (performance.now() - began) / 1_000;
+  return { requests: bytes / 2 ** 20, seconds, errors: status === 206 && bytes === mebibytes * 2 ** 20 ? 0 : 1, p50: 0, p99: 0, detail: text };
+}
+
+module.exports = { client, h2load, own, stream, wrk };

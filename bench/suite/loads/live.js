@@ -12,7 +12,7 @@ const fs = require('node:fs');
 const http = require('node:http');
 const net = require('node:net');
 const path = require('node:path');
-const { sleep, until, which } = require('../world');
+const { sleep, until } = require('../world');
 const { cpu } = require('../proc');
 const { get } = require('../clients/get');
 
@@ -127,7 +127,6 @@ drain: { grace: 0s, idle: 0s, timeout: 1s }
 
 /** Runs `measure(gateway, change)` for each engine; change(i) replaces the instance and returns the port of the new one. */
 async function withWorld(run, services, measure) {
-  if (!which('consul')) throw new Error('consul is missing: nothing was measured');
   const { world, setup } = run;
   const consul = await startConsul(run, services);
   const tap = await startTap(run, consul.port);
@@ -160,6 +159,7 @@ const live = (services) => ({
   metrics: [['ms', 'ms from the blocking answer', 1], ['fromLast', 'ms from the last answer read', 1], ['whole', 'ms from the change', 1]],
   roundsMax: 1,
   kinds: ['gateway'],
+  needs: ['consul'],
 
   async special(run) {
     await run.rounds((record) => withWorld(run, run.short ? Math.min(services, 100) : services, async ({ gateway, tap, change, next }) => {
@@ -187,6 +187,7 @@ const apply = {
   metrics: [['cpuMs', 'ms of CPU per change, all included', 1]],
   roundsMax: 1,
   kinds: ['gateway'],
+  needs: ['consul'],
 
   async special(run) {
     await run.rounds((record) => withWorld(run, run.short ? 100 : 10_000, async ({ gateway, change, next }) => {

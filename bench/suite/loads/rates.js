@@ -1,7 +1,7 @@
 'use strict';
 // Loads whose figure is CPU per unit of work.
 
-const { h2load, own, wrk } = require('./clients');
+const { h2load, own, stream, wrk } = require('./clients');
 
 const REQUEST = 'µs of CPU per request';
 const MEBIBYTE = 'µs of CPU per MiB';
@@ -58,6 +58,7 @@ module.exports = [
   },
   http('tcp-small', 'TCP, 24 B request/response, 64 connections', 64, 'get', '/small', { port: 'tcp' }),
   http('tcp-bulk', 'TCP, 1 MiB, 4 connections', 4, 'get', '/1m', { port: 'tcp', unit: MEBIBYTE }),
+  { name: 'tcp-gib', title: 'TCP, one GiB in one piece', connections: 1, unit: MEBIBYTE, port: 'tcp', run: (turn) => stream(turn, '/gib') },
   // The same target twice, so that what more names cost shows within a round.
   http('hosts', 'Edge by host name, 64 connections', 64, 'hosts', '/small', {
     port: 'edge', variants: [10, 10_000], kinds: ['haproxy', 'gateway'],
