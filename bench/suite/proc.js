@@ -14,6 +14,7 @@ const read = (file) => {
   }
 };
 
+/** The process and all below it. */
 function family(pid) {
   const children = read(`/proc/${pid}/task/${pid}/children`).trim();
   return [pid, ...(children ? children.split(' ').map(Number).flatMap(family) : [])];
@@ -41,4 +42,4 @@ const memory = (pid) => ({
   pssFile: sum(pid, 'smaps_rollup', 'Pss_File'),
 });
 
-module.exports = { cpu, memory };
+module.exports = { cpu, family, memory };

@@ -6,9 +6,10 @@ const fs = require('node:fs');
 const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
+const { family } = require('./proc');
 
 // A program whose starter was killed outright must not stay: the kernel ends it (setpriv runs it in its own place).
-const DIES_WITH_US = which('setpriv') ? ['setpriv', '--pdeathsig', 'KILL', '--'] : [];
+const DIES_WITH_US = which('setpriv') ? ['setpriv', '--pdeathsig', 'TERM', '--'] : [];
 
 const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
@@ -80,7 +81,13 @@ class World {
 
   /** At once, when nothing can be awaited any more. */
   kill() {
-    for (const process of this.processes) if (process.ended === null) process.child.kill('SIGKILL');
+    // nginx's workers outlive a master that is killed.
+    for (const pid of this.processes.filter((process) => process.ended === null).flatMap((process) => family(process.pid))) {
+      try {
+        globalThis.process.kill(pid, 'SIGKILL');
+      } catch { /* gone meanwhile */ }
+    }
+
     fs.rmSync(this.folder, { recursive: true, force: true });
   }
 }
