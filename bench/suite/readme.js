@@ -42,6 +42,17 @@ function table(results) {
     }
   }
 
+  const plain = (result, name, key, unit) => {
+    const metric = result.targets.find((target) => target.name === name)?.metrics[key];
+    return metric ? `${metric.median.toFixed(0)} ${unit}` : '–';
+  };
+  for (const result of results) {
+    for (const [key, title, unit] of LOADS.find((load) => load.name === result.load).also ?? []) {
+      const at = rows.findIndex((row) => row.startsWith(`| ${result.title} |`));
+      rows.splice(at + 1, 0, `| ${title} | ${columns.map(([name]) => plain(result, name, key, unit)).join(' | ')} | ${plain(result, 'haproxy', key, unit)} |`);
+    }
+  }
+
   const sources = [...new Map(results.map((result) => [result.name, result.about]))];
   return [
     'Cost against HAProxy\'s in the same rounds (1 = equal, less is better), median [lowest–highest]; CPU of the balancer\'s own process',

@@ -20,7 +20,7 @@ function which(program) {
 class World {
   constructor() {
     // Short: Gateway's socket lies in it, and the path of a unix socket has 90 bytes at most.
-    this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'gwb-'));
+    this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'gws-'));
     fs.chmodSync(this.folder, 0o755); // nginx's workers may be somebody else
     this.processes = [];
     this.started = 0;

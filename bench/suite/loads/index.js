@@ -1,7 +1,8 @@
 'use strict';
 // All loads. A load is {name, title, unit, ...} with either
 //   run(turn): drives one target for a turn and returns {requests, seconds, errors, p50, p99, ...}; it needs `port` of a target, or
-//   special(run): its own procedure, which returns rows for the report (see rows.js).
+//   special(run): its own procedure, which records {metric: value} for a target as often as it likes; `metrics` names them.
+// `also` lists what the README shows beside the first metric.
 
 const rates = require('./rates');
 const idle = require('./idle');

@@ -20,6 +20,7 @@ module.exports = [
   http('http1-1m', 'HTTP/1.1, 1 MiB, 4 connections', 4, 'get', '/1m', { unit: MEBIBYTE }),
   {
     name: 'half', title: 'HTTP/1.1, 24 B, 64 connections at half of what HAProxy reaches', connections: 64, unit: REQUEST, port: 'http',
+    also: [['p99', 'The same: p99', 'µs']],
     // The rate is HAProxy's own through the same client, found once and then the same for every target.
     async run(turn) {
       turn.shared.saturation ??= (async () => {

@@ -84,6 +84,7 @@ module.exports = [{
   name: 'start',
   title: 'Start to first answer, then idle (Gateway: embedded catalog with 3 services on disk)',
   metrics: [['ms', 'ms to the first answer', 0], ['idleMib', `RssAnon + Pss of files after ${IDLE_SECONDS} s, MiB`, 1]],
+  also: [['idleMib', 'The same process idle: RssAnon + Pss of files', 'MiB']],
   roundsMax: 5,
 
   async special(run) {
