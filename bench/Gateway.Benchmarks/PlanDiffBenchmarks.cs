@@ -15,7 +15,7 @@ public class PlanDiffBenchmarks
     private Plan _old = Plan.Empty;
     private Plan _new = Plan.Empty;
 
-    /// <summary>Number of services with a route at the edge, 3 instances each.</summary>
+    /// <summary>Number of services with a port each, 3 instances each.</summary>
     [Params(100, 10_000)]
     public int Services { get; set; }
 
@@ -35,6 +35,10 @@ public class PlanDiffBenchmarks
             Present = _old.Listeners,
             PresentRoutes = _old.Routes,
         });
+        if (_new.Clusters.Count < Services)
+        {
+            throw new InvalidOperationException($"{_new.Clusters.Count} clusters of {Services} services: nothing would be measured");
+        }
     }
 
     /// <summary>The difference.</summary>
@@ -55,7 +59,7 @@ public class PlanDiffBenchmarks
             ServiceId = $"service-{s:D5}.{i}",
             Address = $"10.{i}.{s >> 8}.{s & 255}",
             Port = port + i + (moved(s) ? 10 : 0),
-            Tags = ["production", $"external-host-service-{s:D5}.example.com"],
+            Tags = ["production", $"internal-listen-http-{10_000 + s}"],
             Health = ReportedHealth.Passing,
             CreateIndex = (ulong)(s + 1),
         });
