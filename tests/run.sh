@@ -76,6 +76,19 @@ install_consul() {
   fi
 }
 
+# 3. What the bench suite's short form compares and drives with; without them that one test is skipped.
+install_load_tools() {
+  local missing=() pair
+  for pair in wrk:wrk h2load:nghttp2-client haproxy:haproxy nginx:nginx-light openssl:openssl; do
+    PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  say "installing ${missing[*]}"
+  # Only the programs: no server of theirs starts here.
+  as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 timeout 60 apt-get install -y --no-install-recommends "${missing[@]}" >"$work/apt.log" 2>&1 \
+    || notes+=("apt cannot install ${missing[*]}: THE BENCH SUITE'S SHORT FORM WAS SKIPPED")
+}
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 results=$PWD/artifacts/test-results   # kept for whoever wants to look; git ignores it
@@ -84,12 +97,13 @@ rm -rf "$results"
 if [[ ${INSTALL:-yes} == yes ]]; then
   install_programs
   install_consul || true
+  install_load_tools || true
 fi
 command -v consul >/dev/null || notes+=("consul is not to be had here: EVERY TEST THAT NEEDS A REAL CONSUL WAS SKIPPED")
 command -v dotnet >/dev/null || give_up "the .NET 10 SDK is missing: install dotnet-sdk-10.0 and run this again"
 command -v node >/dev/null || give_up "node is missing: install nodejs and run this again"
 
-# 3. The fixtures' packages, exactly as locked; no package's own scripts run.
+# 4. The fixtures' packages, exactly as locked; no package's own scripts run.
 if [[ ! -e tests/fixtures/node_modules/.package-lock.json || tests/fixtures/package-lock.json -nt tests/fixtures/node_modules/.package-lock.json ]]; then
   say "npm ci in tests/fixtures"
   if ! (cd tests/fixtures && npm ci --ignore-scripts --no-audit --no-fund >"$work/npm.log" 2>&1); then
@@ -98,7 +112,7 @@ if [[ ! -e tests/fixtures/node_modules/.package-lock.json || tests/fixtures/pack
   fi
 fi
 
-# 4. One build. No compiler or build server stays behind.
+# 5. One build. No compiler or build server stays behind.
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1 DOTNET_CLI_USE_MSBUILD_SERVER=0
 say "building ($CONFIGURATION)"
 if ! dotnet build Gateway.sln -c "$CONFIGURATION" --nologo -v q -p:UseSharedCompilation=false >"$work/build.log" 2>&1; then
@@ -106,7 +120,7 @@ if ! dotnet build Gateway.sln -c "$CONFIGURATION" --nologo -v q -p:UseSharedComp
   give_up "the build failed"
 fi
 
-# 5. The tests. What counts is in the result files; a project that dies without one counts as a failure.
+# 6. The tests. What counts is in the result files; a project that dies without one counts as a failure.
 count() { grep -o '<UnitTestResult [^>]*' "$1" | grep -c "outcome=\"$2\"" || true; }
 for project in "${PROJECTS[@]}"; do
   left=$((LIMIT_SECONDS - (SECONDS - STARTED)))

@@ -7,7 +7,7 @@ namespace Gateway.BlackBoxTests.Traffic;
 /// <summary>
 /// Goal: large TCP streams pass with flat memory, and a slow reader slows the writer down instead of filling Gateway.
 /// Method: 256 MiB each way through a relay, read after a pause in which the writer must come to a stand; Gateway's anonymous
-/// memory before, during and after. (1 GiB streams are in bench/load.)
+/// memory before, during and after. (1 GiB streams are in bench/run.sh.)
 /// </summary>
 [Trait("Needs", "consul")]
 [Collection(Alone.Name)]
