@@ -105,7 +105,7 @@ public sealed class ControlLoopFailureTests : IAsyncLifetime
     public async Task What_a_failed_plan_opened_and_the_next_one_does_not_want_is_closed_again()
     {
         // 1. One port is open already when the other breaks the apply.
-        _listening.BreaksWhen = () => IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners().Any(end => end.Port == _port);
+        _listening.BreaksWhen = () => IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners().Any(end => end.Port == _port || end.Port == _other);
         ReportingSource source = new();
         _control.Start([source]);
         source.Report(Of(("web", _port, "i1"), ("other", _other, "o1")));

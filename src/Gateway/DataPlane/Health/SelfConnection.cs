@@ -12,7 +12,16 @@ internal static class SelfConnection
     /// <summary>What it is called where failures are told.</summary>
     public const string Evidence = "connected to itself: nobody listens there";
 
-    /// <summary>Whether a connected socket is connected to itself.</summary>
-    /// <exception cref="SocketException">It was reset since it was connected.</exception>
-    public static bool Is(Socket socket) => socket.LocalEndPoint is { } local && local.Equals(socket.RemoteEndPoint);
+    /// <summary>Whether a connected socket is connected to itself. One that was reset since is not: whoever reads it finds out.</summary>
+    public static bool Is(Socket socket)
+    {
+        try
+        {
+            return socket.LocalEndPoint is { } local && local.Equals(socket.RemoteEndPoint);
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
 }
