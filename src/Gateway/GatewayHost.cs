@@ -24,7 +24,7 @@ public sealed class GatewayHost : IAsyncDisposable
     private readonly TimeProvider _clock;
     private readonly ProcessStatus _process;
     private readonly GatewayMetrics _metrics = new();
-    private readonly MetricsExporter _exporter = new();
+    private readonly MetricsExporter _exporter;
     private readonly Succession _succession;
     private readonly CancellationTokenSource _stopRequested = new();
 
@@ -50,6 +50,7 @@ public sealed class GatewayHost : IAsyncDisposable
         _log = logs.CreateLogger("Gateway");
         _clock = clock ?? TimeProvider.System;
         _process = new ProcessStatus(_clock);
+        _exporter = new MetricsExporter(_metrics);
         _succession = new Succession(options.StateDirectory, _clock, _log);
         _draining = new RunOnce(DrainOnceAsync);
         _ending = new RunOnce(EndAsync);

@@ -20,7 +20,7 @@ public sealed class AdminServerTests : IAsyncLifetime
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("gwa").FullName;
     private readonly GatewayMetrics _metrics = new();
-    private readonly MetricsExporter _exporter = new();
+    private readonly MetricsExporter _exporter;
     private readonly ClusterTable _clusters = new();
     private readonly AccessLog _accessLog;
     private readonly HttpLane _http;
@@ -37,6 +37,7 @@ public sealed class AdminServerTests : IAsyncLifetime
 
     public AdminServerTests()
     {
+        _exporter = new MetricsExporter(_metrics);
         _accessLog = AccessLog.Off(_metrics);
         _http = new HttpLane(_clusters, TimeProvider.System, NullLoggerFactory.Instance, _metrics, _accessLog, "gateway-test");
         _tcp = new TcpLane(_clusters, TimeProvider.System, NullLogger.Instance, _metrics, _accessLog);

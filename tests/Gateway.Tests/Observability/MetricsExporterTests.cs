@@ -5,8 +5,10 @@ namespace Gateway.Tests.Observability;
 
 public sealed class MetricsExporterTests : IDisposable
 {
-    private readonly MetricsExporter _exporter = new();
     private readonly GatewayMetrics _metrics = new();
+    private readonly MetricsExporter _exporter;
+
+    public MetricsExporterTests() => _exporter = new MetricsExporter(_metrics);
 
     public void Dispose()
     {

@@ -197,7 +197,7 @@ public sealed class HostilePeerTests
         Assert.Equal(1, lane.Lane.Tunnels);
 
         // No close frame: those bytes would mean something else here.
-        lane.Lane.SayGoodbye();
+        await lane.Lane.SayGoodbyeAsync();
         await client.SendAsync("world");
         Assert.Equal("world", await client.ReadAsync(5));
         client.Dispose();
