@@ -59,9 +59,11 @@ internal sealed class LoopAcceptor
     }
 
     /// <summary>One loop's view of the socket.</summary>
+#pragma warning disable CA1001 // cancelled once and then nobody's: there is nothing in it to free
     private sealed class AcceptPoint(
         EventLoop loop, int fd, IPEndPoint endPoint, LoopDispatch loops, ListenerState listener, AcceptContext context, IAcceptState state)
         : LoopSocket(loop, fd)
+#pragma warning restore CA1001
     {
         // Others on this loop have their turn after so many.
         private const int AcceptsPerTurn = 64;
