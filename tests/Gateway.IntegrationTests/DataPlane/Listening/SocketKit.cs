@@ -78,7 +78,8 @@ internal static class SocketKit
         int maxConnections = 10000,
         AdoptedSockets? adopted = null,
         TimeProvider? time = null,
-        Func<string, IReadOnlyList<IPAddress>>? interfaces = null) => new(
+        Func<string, IReadOnlyList<IPAddress>>? interfaces = null,
+        LoopDispatch? loops = null) => new(
             new ListeningOptions { Addresses = [.. addresses ?? ["127.0.0.1"]] },
             time ?? TimeProvider.System,
             NullLogger.Instance,
@@ -86,7 +87,8 @@ internal static class SocketKit
             tcp,
             maxConnections,
             adopted,
-            interfaces);
+            interfaces,
+            loops);
 
     public static GatewayMetrics Metrics() => new();
 

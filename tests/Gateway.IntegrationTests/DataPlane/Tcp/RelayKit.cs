@@ -5,6 +5,7 @@ using Gateway.Catalog;
 using Gateway.DataPlane.Balancing;
 using Gateway.DataPlane.Health;
 using Gateway.DataPlane.Listening;
+using Gateway.DataPlane.Loops;
 using Gateway.DataPlane.Tcp;
 using Gateway.IntegrationTests.DataPlane.Listening;
 using Gateway.Observability;
@@ -13,18 +14,21 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Gateway.IntegrationTests.DataPlane.Tcp;
 
-/// <summary>A lane behind one open port, with destinations the test names and the records it wrote.</summary>
+/// <summary>
+/// A lane behind one open port, on the loops or on tasks, with destinations the test names and the records it wrote.
+/// </summary>
 internal sealed class RelayKit : IAsyncDisposable
 {
     private readonly DestinationState[] _destinations;
 
-    public RelayKit(TimeoutsPlan? timeouts = null, TimeProvider? time = null, params string[] destinations)
+    public RelayKit(bool onLoops, TimeoutsPlan? timeouts = null, TimeProvider? time = null, params string[] destinations)
     {
         _destinations = [.. destinations.Select((d, i) => Destination($"n1/orders-{i}", d))];
         TimeoutsPlan inForce = timeouts ?? new TimeoutsPlan();
-        Lane = new TcpLane(Pick, Take, time ?? TimeProvider.System, NullLogger.Instance, SocketKit.Metrics());
+        Loops = onLoops ? new LoopGroup(2, time ?? TimeProvider.System, NullLogger.Instance) : null;
+        Lane = new TcpLane(Pick, Take, time ?? TimeProvider.System, NullLogger.Instance, SocketKit.Metrics(), Loops);
         Port = SocketKit.FreePort();
-        Set = SocketKit.Set(Lane.Accept);
+        Set = SocketKit.Set(Lane.Accept, loops: Loops is null ? null : new LoopDispatch(Loops, Lane.AcceptOnLoop));
 
         DestinationState? Pick(ListenerPlan listener, ReadOnlySpan<DestinationState> tried, out TimeoutsPlan found)
         {
@@ -42,6 +46,8 @@ internal sealed class RelayKit : IAsyncDisposable
 
         void Take(in AccessRecord record) => Records.Enqueue(record);
     }
+
+    public LoopGroup? Loops { get; }
 
     public TcpLane Lane { get; }
 
@@ -99,6 +105,7 @@ internal sealed class RelayKit : IAsyncDisposable
         await Lane.DisposeAsync();
         await SocketKit.Until(() => Lane.Relays == 0, "every relay ends");
         await SocketKit.Until(() => Set.Gate.Open == 0, "every connection is counted out");
+        await (Loops?.DisposeAsync() ?? ValueTask.CompletedTask);
         Assert.All(_destinations, d => Assert.Equal(0, d.InFlight));
     }
 
