@@ -89,7 +89,9 @@ public sealed class RelayEndTests
         MovedTime time = new();
         using Socket server = RelayKit.Server();
         await using RelayKit kit = new(onLoops, new TimeoutsPlan { Tunnel = TimeSpan.FromMinutes(1) }, time, RelayKit.At(server));
-        (Socket client, Socket behind) = await kit.Establish(server);
+
+        // A buffer of a fixed size: one that the kernel lets grow takes megabytes at once.
+        (Socket client, Socket behind) = await kit.Establish(server, receiveBuffer: 64 * 1024);
         using (client)
         using (behind)
         {

@@ -78,17 +78,25 @@ internal sealed class RelayKit : IAsyncDisposable
     /// <summary>An address that refuses connections.</summary>
     public static string Refusing() => $"127.0.0.1:{SocketKit.FreePort()}";
 
-    public async Task<Socket> Connect()
+    /// <param name="receiveBuffer">Bytes of the client's, fixed; 0: as the kernel likes.</param>
+    public async Task<Socket> Connect(int receiveBuffer = 0)
     {
         await Set.OpenAsync([SocketKit.Plan(Port)], []);
         Assert.Empty(Set.Problems);
-        return await SocketKit.Connect(Port);
+        if (receiveBuffer == 0)
+        {
+            return await SocketKit.Connect(Port);
+        }
+
+        Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = receiveBuffer };
+        await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, Port)).InTime();
+        return socket;
     }
 
     /// <summary>A client and the server's side of its relay.</summary>
-    public async Task<(Socket Client, Socket Server)> Establish(Socket server)
+    public async Task<(Socket Client, Socket Server)> Establish(Socket server, int receiveBuffer = 0)
     {
-        Socket client = await Connect();
+        Socket client = await Connect(receiveBuffer);
         return (client, await server.AcceptAsync().InTime());
     }
 
