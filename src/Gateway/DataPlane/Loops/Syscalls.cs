@@ -161,6 +161,18 @@ internal static unsafe partial class Syscalls
     /// <summary>Sends FIN; the other direction goes on.</summary>
     public static int ShutdownWrite(int fd) => Result(shutdown(fd, 1));
 
+    /// <summary>Reads end after what has arrived; nobody is told.</summary>
+    public static int ShutdownRead(int fd) => Result(shutdown(fd, 0));
+
+    /// <summary>Bytes that the peer of a TCP socket has acknowledged so far (<c>tcpi_bytes_acked</c>); -1 where the kernel does not tell.</summary>
+    public static long Acknowledged(int fd)
+    {
+        const int Offset = 120;
+        byte* info = stackalloc byte[Offset + sizeof(long)];
+        int size = Offset + sizeof(long);
+        return getsockopt(fd, TcpLevel, InfoOption, info, &size) < 0 || size < Offset + sizeof(long) ? -1 : *(long*)(info + Offset);
+    }
+
     /// <summary>Our own address of a socket.</summary>
     public static int LocalAddress(int fd, Span<byte> address, out int length)
     {
@@ -251,6 +263,7 @@ internal static unsafe partial class Syscalls
     private const int LingerOption = 13;
     private const int TcpLevel = 6;
     private const int NoDelayOption = 1;
+    private const int InfoOption = 11;
     private const int MessagePeek = 2;
     private const int MessageMore = 0x8000;
     private const int MessageNoSignal = 0x4000;
@@ -365,6 +378,9 @@ internal static class Errno
 
     /// <summary>EINVAL; of accept: the socket does not listen.</summary>
     public const int Invalid = 22;
+
+    /// <summary>ENOSYS: the kernel, or who stands before it, has no such call.</summary>
+    public const int NotImplemented = 38;
 
     /// <summary>ENFILE: the host has no descriptors left.</summary>
     public const int HostDescriptors = 23;

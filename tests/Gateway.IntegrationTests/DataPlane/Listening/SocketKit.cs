@@ -81,7 +81,8 @@ internal static class SocketKit
         AdoptedSockets? adopted = null,
         TimeProvider? time = null,
         Func<string, IReadOnlyList<IPAddress>>? interfaces = null,
-        LoopGroup? loops = null) => new(
+        LoopGroup? loops = null,
+        LoopDispatch? dispatch = null) => new(
             new ListeningOptions { Addresses = [.. addresses ?? ["127.0.0.1"]] },
             time ?? TimeProvider.System,
             NullLogger.Instance,
@@ -90,7 +91,7 @@ internal static class SocketKit
             maxConnections,
             adopted,
             interfaces,
-            loops is null ? null : Dispatch(loops, tcp, http ?? ((_, socket) => socket.Dispose())));
+            dispatch ?? (loops is null ? null : Dispatch(loops, tcp, http ?? ((_, socket) => socket.Dispose()))));
 
     /// <summary>Loops that accept, and hand to what the task engine would hand to.</summary>
     public static LoopDispatch Dispatch(LoopGroup loops, AcceptedSocket tcp, AcceptedSocket? http = null) => new(
