@@ -70,7 +70,7 @@ internal static class Schema
         },
         new ScalarNode(
             "engine",
-            "what runs plain HTTP/1.1 and TCP; until loops are built Kestrel runs for both",
+            "what runs plain HTTP/1.1 and TCP; TLS, HTTP/2 and gRPC are Kestrel's in both",
             Choice(["loops", "kestrel"]),
             "loops"),
         new SectionNode(
