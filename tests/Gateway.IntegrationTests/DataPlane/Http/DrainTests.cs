@@ -157,6 +157,7 @@ public abstract class DrainTests(Engine engine) : LaneTests(engine)
         using RawConnection busy = await lane.ConnectAsync();
         await idle.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         await idle.ReadMessageAsync();
+        await EventuallyHttp.HoldsAsync(() => lane.Lane.Requests == 0, "the first request has ended");
         await busy.SendAsync("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
         await EventuallyHttp.HoldsAsync(() => lane.Lane.Connections == 3 && lane.Lane.Requests == 1, "three connections");
 
@@ -187,6 +188,7 @@ public abstract class DrainTests(Engine engine) : LaneTests(engine)
         using RawConnection busy = await lane.ConnectAsync();
         await idle.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         await idle.ReadMessageAsync();
+        await EventuallyHttp.HoldsAsync(() => lane.Lane.Requests == 0, "the first request has ended");
         await busy.SendAsync("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
         await EventuallyHttp.HoldsAsync(() => lane.Lane.Connections == 3 && lane.Lane.Requests == 1, "three connections");
 
