@@ -32,6 +32,9 @@ internal abstract class LoopSocket : LoopTimer
     /// <summary>The peer has sent its FIN; what came before may still have to be read.</summary>
     public bool PeerEnded { get; private set; }
 
+    /// <summary>The peer has sent urgent data (RFC 9293 §3.8.5), at least once: reads stop before it, and splice(2) never gets past it.</summary>
+    public bool HasUrgent { get; private set; }
+
     /// <summary>The kernel has told an error or that both directions ended.</summary>
     public bool Broken { get; private set; }
 
@@ -40,7 +43,7 @@ internal abstract class LoopSocket : LoopTimer
 
     /// <summary>Begins to receive events; false: the kernel refuses (limits of this host).</summary>
     protected internal bool Attach() =>
-        Loop.Attach(this, Readiness.Readable | Readiness.Writable | Readiness.PeerEnded | Readiness.EdgeTriggered) >= 0;
+        Loop.Attach(this, Readiness.Readable | Readiness.Urgent | Readiness.Writable | Readiness.PeerEnded | Readiness.EdgeTriggered) >= 0;
 
     /// <summary>Begins to receive events of another kind; false: the kernel refuses. For sockets that only listen.</summary>
     protected bool Watch(Readiness events) => Loop.Attach(this, events) >= 0;
@@ -63,8 +66,9 @@ internal abstract class LoopSocket : LoopTimer
     {
         int count = Syscalls.Receive(Fd, to);
 
-        // A short read has emptied the queue (epoll(7)), so the next bytes come with an event; the FIN behind it may not.
-        if (count < to.Length && !PeerEnded && !Broken)
+        // A short read has emptied the queue (epoll(7)), so the next bytes come with an event; the FIN behind it may not. One of a peer
+        // that sends urgent data may have stopped before that.
+        if (count < to.Length && !PeerEnded && !Broken && (!HasUrgent || count < 0))
         {
             CanRead = false;
         }
@@ -155,6 +159,11 @@ internal abstract class LoopSocket : LoopTimer
         if ((events & (Readiness.Writable | Readiness.HungUp | Readiness.Error)) != Readiness.None)
         {
             CanWrite = true;
+        }
+
+        if ((events & Readiness.Urgent) != Readiness.None)
+        {
+            HasUrgent = true;
         }
 
         if ((events & (Readiness.PeerEnded | Readiness.HungUp)) != Readiness.None)

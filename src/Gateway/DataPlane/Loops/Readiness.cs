@@ -12,6 +12,9 @@ internal enum Readiness : uint
     /// <summary>Bytes, a connection or the end are there to be read.</summary>
     Readable = 0x1,
 
+    /// <summary>Urgent data: a read stops before it, however much is behind it.</summary>
+    Urgent = 0x2,
+
     /// <summary>There is room to write.</summary>
     Writable = 0x4,
 

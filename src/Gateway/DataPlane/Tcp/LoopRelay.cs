@@ -223,25 +223,25 @@ internal sealed class LoopRelay
             evidence = e.Message; // no such name, or nothing that could be a name
         }
 
-        Loop.Post(
-            _ =>
-            {
-                if (_stage != Stage.Connecting || _attempt != attempt)
-                {
-                    return;
-                }
+        Loop.Post(_ => Resolved(found, evidence, attempt), null);
+    }
 
-                if (found.Length == 0)
-                {
-                    AttemptFailed("connect-failed", evidence);
-                }
-                else
-                {
-                    (_addresses, _nextAddress) = (found, 0);
-                    ConnectToNext();
-                }
-            },
-            null);
+    private void Resolved(byte[][] found, string evidence, int attempt)
+    {
+        if (_stage != Stage.Connecting || _attempt != attempt)
+        {
+            return;
+        }
+
+        if (found.Length == 0)
+        {
+            AttemptFailed("connect-failed", evidence);
+        }
+        else
+        {
+            (_addresses, _nextAddress) = (found, 0);
+            ConnectToNext();
+        }
     }
 
     private void ConnectToNext()

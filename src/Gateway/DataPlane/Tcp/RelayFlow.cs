@@ -39,9 +39,6 @@ internal sealed class RelayFlow(PipePool pipes)
     /// <summary>Bytes wait for the receiver.</summary>
     public bool IsBlocked => !_outbox.IsEmpty || _pipe is { Held: > 0 };
 
-    /// <summary>It moves bytes through a pipe at present.</summary>
-    public bool IsSplicing => _splicing;
-
     /// <summary>Moves what there is to move.</summary>
     /// <param name="from">The source.</param>
     /// <param name="to">The receiver.</param>
@@ -75,7 +72,7 @@ internal sealed class RelayFlow(PipePool pipes)
                 return FlowState.More;
             }
 
-            int read = _splicing ? Splice(from, to) : Copy(from, to);
+            int read = _splicing && !from.HasUrgent ? Splice(from, to) : Copy(from, to);
             if (read == -Errno.Again)
             {
                 break;
@@ -180,7 +177,7 @@ internal sealed class RelayFlow(PipePool pipes)
 
         if (count <= 0)
         {
-            // The end; or urgent data, where splice(2) stops too; or it does not work here. Reading tells.
+            // The end, or it does not work here. Reading tells.
             if (count is -Errno.NotImplemented or -Errno.Invalid)
             {
                 pipes.GiveUp();
@@ -235,6 +232,7 @@ internal sealed class RelayFlow(PipePool pipes)
             }
 
             Passed(sent);
+            pipes.NotePassed(sent);
             moved = true;
         }
 

@@ -48,6 +48,12 @@ internal sealed class PipePool
     /// <summary>Pipes that wait for work.</summary>
     public int Idle => _idle.Count;
 
+    /// <summary>Bytes that went through pipes so far.</summary>
+    public long Passed { get; private set; }
+
+    /// <summary>Counts bytes that went through a pipe.</summary>
+    public void NotePassed(int bytes) => Passed += bytes;
+
     /// <summary>An empty pipe; null: there is none, and copying does it too.</summary>
     public SplicePipe? Rent()
     {
@@ -92,3 +98,9 @@ internal sealed class PipePool
         }
     }
 }
+
+/// <summary>Pipes of the loops.</summary>
+/// <param name="Open">Open ones.</param>
+/// <param name="Idle">Those of them that no relay holds.</param>
+/// <param name="Passed">Bytes that went through one so far.</param>
+internal readonly record struct PipeView(int Open, int Idle, long Passed);

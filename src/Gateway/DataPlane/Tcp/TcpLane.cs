@@ -145,6 +145,13 @@ internal sealed class TcpLane : IAsyncDisposable
         ];
     }
 
+    /// <summary>What there is of pipes, over all loops.</summary>
+    public async Task<PipeView> ViewPipesAsync()
+    {
+        PipeView[] views = await Task.WhenAll(_loops.Select(own => own.Loop.AskAsync(own.ViewPipes)));
+        return new PipeView(views.Sum(v => v.Open), views.Sum(v => v.Idle), views.Sum(v => v.Passed));
+    }
+
     /// <summary>Ends what is left; all of it is recorded and counted out then.</summary>
     public async ValueTask DisposeAsync()
     {

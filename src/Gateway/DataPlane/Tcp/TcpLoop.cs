@@ -47,7 +47,15 @@ internal sealed class TcpLoop(
         LoopRelay relay = new(this, listener, fd);
         _relays.Add(relay);
         Volatile.Write(ref _count, _relays.Count);
-        relay.Begin();
+        try
+        {
+            relay.Begin();
+        }
+        catch (Exception e)
+        {
+            logger.LogError(e, "{Listener}: relay failed", listener.Name);
+            relay.Fail();
+        }
     }
 
     /// <summary>The sweep shall look at a relay.</summary>
@@ -100,6 +108,9 @@ internal sealed class TcpLoop(
         Pipes.Close();
         return true;
     }
+
+    /// <summary>What there is of pipes.</summary>
+    public PipeView ViewPipes() => new(Pipes.Open, Pipes.Idle, Pipes.Passed);
 
     /// <summary>Every relay, in no order.</summary>
     public RelayView[] List() => [.. _relays.Select(relay => relay.View())];
