@@ -19,8 +19,9 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
     private static readonly TimeSpan RetryFirst = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan RetryMax = TimeSpan.FromSeconds(30);
 
-    // An address that appears should serve soon. Asking is cheap: it is asked once per address, not once per port.
-    private static readonly TimeSpan AddressRetryMax = TimeSpan.FromSeconds(5);
+    // What comes by itself should serve soon: an address that appears (asked once per address, not once per port), and a port
+    // whose holder leaves, which is HAProxy on the day of the change. Not sooner: who holds a port is read from all of /proc.
+    private static readonly TimeSpan SoonRetryMax = TimeSpan.FromSeconds(5);
 
     private SocketException? _error;
     private TimeSpan _pause;
@@ -80,10 +81,10 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
         }
     }
 
-    /// <summary>Waits longer: 1 s, doubling up to 30 s (5 s for an address that is not there), ±25 %.</summary>
+    /// <summary>Waits longer: 1 s, doubling up to 30 s (5 s for an address that is not there or a port that is held), ±25 %.</summary>
     public void Postpone(TimeSpan now)
     {
-        TimeSpan max = Failure == NotAvailable ? AddressRetryMax : RetryMax;
+        TimeSpan max = Failure is NotAvailable or InUse ? SoonRetryMax : RetryMax;
         _pause = _pause == TimeSpan.Zero ? RetryFirst : TimeSpan.FromTicks(Math.Min(_pause.Ticks * 2, max.Ticks));
         Due = now + (_pause * (0.75 + (Random.Shared.NextDouble() / 2)));
     }
@@ -121,7 +122,7 @@ internal sealed class PortAddress(OpenPort port, SocketKey key)
         },
         Now = Failure switch
         {
-            InUse => $"held by {OwnerText}; tried again with back-off, the "
+            InUse => $"held by {OwnerText}; tried again every 5 s, the "
                 + "listener serves on its other addresses; stop that program or give the service another port",
             ProblemCodes.PortNotPermitted => "this user may not bind it: grant CAP_NET_BIND_SERVICE or lower "
                 + "net.ipv4.ip_unprivileged_port_start; tried again with back-off",

@@ -58,6 +58,11 @@ internal sealed class RequestForwarder(
             return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying(framing));
         }
 
+        if (!HostHeader.CanGoOn(request.Headers.Host.ToString()))
+        {
+            return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("The Host is not the name or address of a host."));
+        }
+
         if (exchange.IsMisdirected())
         {
             return FailureWriter.WriteAsync(exchange, Reason.Refused(StatusCodes.Status421MisdirectedRequest));
