@@ -9,7 +9,7 @@ WORKDIR /source
 COPY global.json Directory.Build.props Directory.Build.targets Directory.Packages.props .editorconfig ./
 COPY src/Gateway/Gateway.csproj src/Gateway/BannedSymbols.txt src/Gateway/
 COPY src/Gateway.Cli/Gateway.Cli.csproj src/Gateway.Cli/
-RUN dotnet restore src/Gateway.Cli/Gateway.Cli.csproj
+RUN dotnet restore src/Gateway.Cli/Gateway.Cli.csproj -p:_IsPublishing=true
 
 COPY src/ src/
 RUN dotnet publish src/Gateway.Cli/Gateway.Cli.csproj -c Release -o /app --no-restore

@@ -41,7 +41,9 @@ async function startConsul(run, services) {
   const { world, setup } = run;
   const [port, ...others] = [await world.port(), await world.port(), await world.port(), await world.port()];
   const process = world.start('consul', 'consul', [
-    'agent', '-dev', '-bind=127.0.0.1', '-node=agent', '-log-level=err', `-http-port=${port}`, '-dns-port=-1', '-grpc-port=-1',
+    'agent', '-dev', '-bind=127.0.0.1', '-node=agent', '-log-level=err',
+    // Both engines are measured, each with its watches, and all come from one address.
+    '-hcl', 'limits { http_max_conns_per_client = 4000 }', `-http-port=${port}`, '-dns-port=-1', '-grpc-port=-1',
     `-server-port=${others[0]}`, `-serf-lan-port=${others[1]}`, `-serf-wan-port=${others[2]}`,
   ]);
   await until('consul has a leader', 30, async () => /:\d/.test((await get(port, '/v1/status/leader')).body));
