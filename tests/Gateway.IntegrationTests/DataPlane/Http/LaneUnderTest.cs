@@ -8,6 +8,7 @@ using Gateway.DataPlane.Listening;
 using Gateway.DataPlane.Loops;
 using Gateway.Observability;
 using Gateway.Planning;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Gateway.IntegrationTests.DataPlane.Http;
@@ -28,7 +29,7 @@ internal sealed class LaneUnderTest : IAsyncDisposable
         Clusters = new ClusterTable();
         Lane = new HttpLane(
             Clusters, clock, NullLoggerFactory.Instance, new GatewayMetrics(), AccessLog.Off(new GatewayMetrics()), LoopId, record => Records.Add(record),
-            _loops = engine == Engine.Loops ? new LoopGroup(2, clock, NullLogger.Instance) : null);
+            _loops = engine == Engine.Loops ? new LoopGroup(2, clock, Log) : null);
         _socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         _socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _socket.Listen(512);
@@ -77,6 +78,9 @@ internal sealed class LaneUnderTest : IAsyncDisposable
     public Plan Plan { get; private set; }
 
     public int Port { get; }
+
+    /// <summary>What the loops had to say.</summary>
+    public ErrorLog Log { get; } = new();
 
     public ConcurrentBag<AccessRecord> Records { get; } = [];
 
@@ -148,6 +152,25 @@ internal sealed class LaneUnderTest : IAsyncDisposable
         }
 
         _stop.Dispose();
+    }
+
+    /// <summary>Keeps what was logged as an error: a mistake of ours that a loop survived.</summary>
+    internal sealed class ErrorLog : ILogger
+    {
+        public ConcurrentQueue<string> Errors { get; } = [];
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Error;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (IsEnabled(logLevel))
+            {
+                Errors.Enqueue($"{formatter(state, exception)} {exception}");
+            }
+        }
     }
 
     private sealed class Unconcerned : IAcceptState

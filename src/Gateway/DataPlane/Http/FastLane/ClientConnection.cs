@@ -124,9 +124,9 @@ internal sealed class ClientConnection : LoopSocket
 
         _phase = Phase.Idle;
         _scanned = 0;
+        SetTimer(FastLane.KeepAliveMs);
         if (!_reading)
         {
-            SetTimer(FastLane.KeepAliveMs);
             ReadRequests();
         }
     }
@@ -231,11 +231,6 @@ internal sealed class ClientConnection : LoopSocket
         finally
         {
             _reading = false;
-        }
-
-        if (!_ended && _phase == Phase.Idle)
-        {
-            SetTimer(FastLane.KeepAliveMs);
         }
     }
 

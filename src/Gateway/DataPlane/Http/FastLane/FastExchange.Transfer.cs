@@ -457,10 +457,14 @@ internal sealed partial class FastExchange
         ReadOnlySpan<byte> rest = bytes[head.Length..];
         if (head.IsInterim)
         {
-            SendInterim(head, raw);
+            if (!SendInterim(head, raw))
+            {
+                return false;
+            }
+
             Use(kept, head.Length, rest);
             _scanned = 0;
-            return _stage == Stage.Answering;
+            return true;
         }
 
         _headReceived = true;
@@ -630,14 +634,15 @@ internal sealed partial class FastExchange
         }
     }
 
-    private void SendInterim(ResponseHead head, ReadOnlySpan<byte> raw)
+    // False: the client has left.
+    private bool SendInterim(ResponseHead head, ReadOnlySpan<byte> raw)
     {
         _continueSent |= head.Status == 100;
 
         // RFC 9110 §15.2: a client of HTTP/1.0 knows none.
         if (_minorVersion == 0)
         {
-            return;
+            return true;
         }
 
         byte[] output = Loop.Buffers.Output;
@@ -645,7 +650,10 @@ internal sealed partial class FastExchange
         if (length > 0 && _toClient.Send(_client, output.AsSpan(0, length)) < 0)
         {
             ClientLeft();
+            return false;
         }
+
+        return true;
     }
 
     // FIN or error of the instance. True: that was the end of the answer.
