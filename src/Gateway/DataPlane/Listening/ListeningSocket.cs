@@ -409,7 +409,7 @@ internal sealed class ListeningSocket : IAcceptState, IAsyncDisposable
         }
 
         _context.Gate?.Enter();
-        LoopAcceptor.Deal(loops, _listener, accepted);
+        LoopAcceptor.Deal(loops, _listener, _context, EndPoint, accepted);
         return SocketError.Success;
     }
 

@@ -47,15 +47,24 @@ internal sealed class LoopAcceptor
     }).ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default)));
 
     /// <summary>Gives a connection that was accepted elsewhere to a loop.</summary>
-    public static void Deal(LoopDispatch loops, ListenerState listener, int fd)
+    public static void Deal(LoopDispatch loops, ListenerState listener, AcceptContext context, IPEndPoint endPoint, int fd)
     {
-        EventLoop first = loops.Group.Loops[0];
-        EventLoop loop = loops.Group.Choose(first);
-        loop.Post(static state =>
+        EventLoop loop = loops.Group.Choose(loops.Group.Loops[0]);
+        loop.Post(_ => Serve(loops, listener, context, endPoint, loop, fd), null);
+    }
+
+    private static void Serve(LoopDispatch loops, ListenerState listener, AcceptContext context, IPEndPoint endPoint, EventLoop at, int fd)
+    {
+        try
         {
-            (LoopDispatch to, ListenerState on, EventLoop at, int accepted) = ((LoopDispatch, ListenerState, EventLoop, int))state!;
-            to.Accepted(on, at, accepted);
-        }, (loops, listener, loop, fd));
+            loops.Accepted(listener, at, fd);
+        }
+        catch (Exception e)
+        {
+            // A lane must not throw. If it does, it has not counted the connection, and its mistake costs this one and not the port.
+            context.Logger.LogError(e, "{EndPoint}: connection lost by its lane", endPoint);
+            context.Gate?.Exit();
+        }
     }
 
     /// <summary>One loop's view of the socket.</summary>
@@ -148,8 +157,8 @@ internal sealed class LoopAcceptor
                     return;
                 }
 
-                Works();
                 Dispatch(accepted);
+                Works();
             }
         }
 
@@ -275,17 +284,6 @@ internal sealed class LoopAcceptor
             }
         }
 
-        private void Serve(EventLoop at, int accepted)
-        {
-            try
-            {
-                loops.Accepted(listener, at, accepted);
-            }
-            catch (Exception e)
-            {
-                // A lane must not throw. If it does, its mistake costs this connection and not the port.
-                context.Logger.LogError(e, "{EndPoint}: connection lost by its lane", endPoint);
-            }
-        }
+        private void Serve(EventLoop at, int accepted) => LoopAcceptor.Serve(loops, listener, context, endPoint, at, accepted);
     }
 }
