@@ -17,7 +17,7 @@ public sealed class OddHostTests
     public async Task A_host_that_could_not_go_on_alone_is_refused(string host)
     {
         await using RawInstance instance = RawInstance.Echoing();
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(Engine.Kestrel, instance.EndPoint);
+        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(Engine.Kestrel, LaneUnderTest.Cluster(instance.EndPoint));
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync($"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
@@ -33,7 +33,7 @@ public sealed class OddHostTests
     public async Task A_name_longer_than_any_is_refused()
     {
         await using RawInstance instance = RawInstance.Echoing();
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(Engine.Kestrel, instance.EndPoint);
+        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(Engine.Kestrel, LaneUnderTest.Cluster(instance.EndPoint));
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync($"GET / HTTP/1.1\r\nHost: {new string('a', 300)}\r\n\r\n");
@@ -54,7 +54,7 @@ public sealed class OddHostTests
     public async Task Any_other_arrives_alone_and_byte_for_byte(string host)
     {
         await using RawInstance instance = RawInstance.Echoing();
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(Engine.Kestrel, instance.EndPoint);
+        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(Engine.Kestrel, LaneUnderTest.Cluster(instance.EndPoint));
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync($"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
