@@ -31,7 +31,7 @@ internal static class HeaderRules
     /// Whether a field may stand behind a body. RFC 9110 §6.5.1: not one that frames or routes the message, says who asks, or
     /// changes how the head or the body is read, because whoever merges trailers into the head would act on it too late or twice.
     /// </summary>
-    public static bool MayTrail(KnownHeader header) => header is KnownHeader.Other or KnownHeader.Accept;
+    public static bool MayTrail(KnownHeader header) => header is KnownHeader.Other or KnownHeader.Accept or KnownHeader.Date;
 
     /// <summary>
     /// Whether <paramref name="connection"/> (one value of Connection) names the header. RFC 9110 §7.6.1: fields named in

@@ -51,6 +51,7 @@ internal enum KnownHeader : byte
 
     // Read by us, otherwise ordinary.
     Accept,
+    Date,
 }
 
 /// <summary>Names of headers, as characters or as bytes of a head, compared without case.</summary>
@@ -70,6 +71,7 @@ internal static class KnownHeaders
         switch ((name.Length << 8) | first)
         {
             case (2 << 8) | 't': return Is(name, "te"u8, KnownHeader.Te);
+            case (4 << 8) | 'd': return Is(name, "date"u8, KnownHeader.Date);
             case (4 << 8) | 'h': return Is(name, "host"u8, KnownHeader.Host);
             case (5 << 8) | 'r': return Is(name, "range"u8, KnownHeader.Range);
             case (6 << 8) | 'a': return Is(name, "accept"u8, KnownHeader.Accept);

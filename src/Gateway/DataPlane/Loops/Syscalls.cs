@@ -124,6 +124,9 @@ internal static unsafe partial class Syscalls
         }
     }
 
+    /// <summary>Begins to listen, or goes on with another backlog.</summary>
+    public static int Listen(int fd, int backlog) => Result(listen(fd, backlog));
+
     /// <summary>A TCP socket: non-blocking, closed on exec.</summary>
     /// <param name="family"><see cref="InterNetwork"/> or <see cref="InterNetworkV6"/>.</param>
     public static int StreamSocket(int family) => Result(socket(family, StreamType | SocketNonBlocking | SocketCloseOnExec, 0));
@@ -334,6 +337,9 @@ internal static unsafe partial class Syscalls
     private static partial int connect(int fd, byte* address, int length);
 
     [LibraryImport(C, SetLastError = true)]
+    private static partial int listen(int fd, int backlog);
+
+    [LibraryImport(C, SetLastError = true)]
     private static partial int shutdown(int fd, int how);
 
     [LibraryImport(C, SetLastError = true)]
@@ -370,7 +376,7 @@ internal static class Errno
     /// <summary>EAGAIN: nothing there, or no room.</summary>
     public const int Again = 11;
 
-    /// <summary>EINVAL.</summary>
+    /// <summary>EINVAL; of accept: the socket does not listen.</summary>
     public const int Invalid = 22;
 
     /// <summary>ENOSYS: the kernel, or who stands before it, has no such call.</summary>

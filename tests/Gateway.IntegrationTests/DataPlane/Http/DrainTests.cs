@@ -4,7 +4,7 @@ using Gateway.Planning;
 namespace Gateway.IntegrationTests.DataPlane.Http;
 
 /// <summary>Plans that change and lanes that end, under requests.</summary>
-public sealed class DrainTests
+public abstract class DrainTests(Engine engine) : LaneTests(engine)
 {
     private const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -20,7 +20,7 @@ public sealed class DrainTests
             await connection.ReadToEndAsync();
         });
         await using RawInstance fresh = RawInstance.Answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew");
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(old.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(old.EndPoint);
         using RawConnection first = await lane.ConnectAsync();
         using RawConnection second = await lane.ConnectAsync();
 
@@ -51,7 +51,7 @@ public sealed class DrainTests
     {
         await using RawInstance instance = RawInstance.Answering(Ok);
         await using RawInstance another = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         for (int i = 0; i < 10; i++)
@@ -74,7 +74,7 @@ public sealed class DrainTests
             await answer.Task;
             await connection.SendAsync(Ok);
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection busy = await lane.ConnectAsync();
         using RawConnection fresh = await lane.ConnectAsync();
 
@@ -95,7 +95,7 @@ public sealed class DrainTests
     public async Task A_closed_port_tells_its_own_connections_only_and_lets_idle_ones_go()
     {
         await using RawInstance instance = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         using RawConnection idle = await lane.ConnectAsync();
         foreach (RawConnection one in new[] { client, idle })
@@ -120,7 +120,7 @@ public sealed class DrainTests
             await answer.Task;
             await connection.SendAsync(Ok);
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using HttpClient client = new()
         {
             BaseAddress = lane.Url,
@@ -151,7 +151,7 @@ public sealed class DrainTests
 
             await connection.SendAsync(Ok);
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection idle = await lane.ConnectAsync();
         using RawConnection fresh = await lane.ConnectAsync();
         using RawConnection busy = await lane.ConnectAsync();
@@ -181,7 +181,7 @@ public sealed class DrainTests
 
             await connection.SendAsync(Ok);
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection idle = await lane.ConnectAsync();
         using RawConnection fresh = await lane.ConnectAsync();
         using RawConnection busy = await lane.ConnectAsync();
@@ -205,7 +205,7 @@ public sealed class DrainTests
             await connection.SendAsync("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
             await connection.ReadToEndAsync();
         });
-        LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection half = await lane.ConnectAsync();
         using RawConnection tunnel = await lane.ConnectAsync();
         await half.SendAsync("GET / HTTP/1.1\r\nHo");
@@ -215,3 +215,9 @@ public sealed class DrainTests
         await lane.DisposeAsync().AsTask().WaitAsync(EventuallyHttp.Deadline);
     }
 }
+
+/// <inheritdoc/>
+public sealed class DrainOnKestrelTests() : DrainTests(Engine.Kestrel);
+
+/// <inheritdoc/>
+public sealed class DrainOnLoopsTests() : DrainTests(Engine.Loops);

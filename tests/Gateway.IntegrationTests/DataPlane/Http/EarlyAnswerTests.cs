@@ -5,7 +5,7 @@ using Gateway.Planning;
 namespace Gateway.IntegrationTests.DataPlane.Http;
 
 /// <summary>Instances that answer before they have read the body, and clients that go on uploading.</summary>
-public sealed class EarlyAnswerTests
+public abstract class EarlyAnswerTests(Engine engine) : LaneTests(engine)
 {
     private const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -38,7 +38,7 @@ public sealed class EarlyAnswerTests
                 uploads.Add(chunked ? await connection.ReadUntilAsync("0\r\n\r\n") : await connection.ReadAsync(10));
             }
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         List<RawConnection> uploading = [];
         for (int i = 0; i < 4; i++)
         {
@@ -84,7 +84,7 @@ public sealed class EarlyAnswerTests
             await connection.SendAsync("HTTP/1.1 413 Too Much\r\nContent-Length: 0\r\n\r\n");
             await over.Task;
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(LaneUnderTest.Cluster(instance.EndPoint) with
+        await using LaneUnderTest lane = await StartAsync(LaneUnderTest.Cluster(instance.EndPoint) with
         {
             Timeouts = new TimeoutsPlan { Response = TimeSpan.FromSeconds(1) },
         });
@@ -116,3 +116,9 @@ public sealed class EarlyAnswerTests
         }
     }
 }
+
+/// <inheritdoc/>
+public sealed class EarlyAnswerOnKestrelTests() : EarlyAnswerTests(Engine.Kestrel);
+
+/// <inheritdoc/>
+public sealed class EarlyAnswerOnLoopsTests() : EarlyAnswerTests(Engine.Loops);

@@ -7,7 +7,7 @@ using Gateway.Planning;
 namespace Gateway.IntegrationTests.DataPlane.Http;
 
 /// <summary>What happens when instances misbehave, and what clients are told.</summary>
-public sealed class FailureTests
+public abstract class FailureTests(Engine engine) : LaneTests(engine)
 {
     private const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -17,7 +17,7 @@ public sealed class FailureTests
         await using RawInstance instance = RawInstance.Echoing();
         System.Net.IPEndPoint refusing = LaneUnderTest.Refusing(out Socket holder);
         using Socket held = holder;
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(refusing, instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(refusing, instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         for (int i = 0; i < 6; i++)
@@ -45,7 +45,7 @@ public sealed class FailureTests
         System.Net.IPEndPoint two = LaneUnderTest.Refusing(out Socket holderTwo);
         using Socket heldOne = holderOne;
         using Socket heldTwo = holderTwo;
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(one, two);
+        await using LaneUnderTest lane = await StartAsync(one, two);
 
         (string head, _) = await AskAsync(lane, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 
@@ -63,7 +63,7 @@ public sealed class FailureTests
     [InlineData("text/plain", "text/plain; charset=utf-8")]
     public async Task No_instance_is_503_in_the_language_of_the_client(string accept, string type)
     {
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync();
+        await using LaneUnderTest lane = await StartAsync();
 
         (string head, string body) = await AskAsync(lane, $"GET / HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n");
 
@@ -83,7 +83,7 @@ public sealed class FailureTests
     [Fact]
     public async Task A_failure_to_HEAD_has_no_body()
     {
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync();
+        await using LaneUnderTest lane = await StartAsync();
         using RawConnection client = await lane.ConnectAsync();
 
         for (int i = 0; i < 2; i++)
@@ -101,7 +101,7 @@ public sealed class FailureTests
             await connection.ReadHeadAsync();
             await connection.ReadToEndAsync();
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(
+        await using LaneUnderTest lane = await StartAsync(
             LaneUnderTest.Cluster(instance.EndPoint) with { Timeouts = new TimeoutsPlan { Response = TimeSpan.FromMilliseconds(200) } });
 
         (string head, _) = await AskAsync(lane, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -118,7 +118,7 @@ public sealed class FailureTests
     public async Task A_reset_is_502_for_a_POST_and_the_instance_sees_it_once()
     {
         await using RawInstance instance = new(connection => connection.ReadMessageAsync());
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint, instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint, instance.EndPoint);
 
         foreach (string request in new[]
                  {
@@ -144,7 +144,7 @@ public sealed class FailureTests
             connection.Socket.LingerState = new LingerOption(true, 0);
         });
         await using RawInstance healthy = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(resetting.EndPoint, healthy.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(resetting.EndPoint, healthy.EndPoint);
 
         for (int i = 0; i < 4; i++)
         {
@@ -165,7 +165,7 @@ public sealed class FailureTests
             await connection.SendAsync(Ok);
             await connection.ReadMessageAsync();
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
 
         for (int i = 0; i < 3; i++)
         {
@@ -177,7 +177,7 @@ public sealed class FailureTests
     public async Task Garbage_is_502_bad_response()
     {
         await using RawInstance instance = RawInstance.Answering("SSH-2.0-OpenSSH_9.2\r\n\r\n\r\n\r\n");
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
 
         (string head, _) = await AskAsync(lane, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 
@@ -193,7 +193,7 @@ public sealed class FailureTests
             await connection.ReadMessageAsync();
             await connection.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -219,7 +219,7 @@ public sealed class FailureTests
             await connection.ReadToEndAsync();
         });
         ClusterPlan cluster = LaneUnderTest.Cluster(instance.EndPoint);
-        await using (LaneUnderTest lane = await LaneUnderTest.StartAsync(
+        await using (LaneUnderTest lane = await StartAsync(
             cluster with { Timeouts = new TimeoutsPlan { Response = TimeSpan.FromSeconds(1) } }))
         {
             using RawConnection client = await lane.ConnectAsync();
@@ -228,7 +228,7 @@ public sealed class FailureTests
             Assert.Equal(("timeout-response", 200), (record.Reason, record.Status));
         }
 
-        await using LaneUnderTest patient = await LaneUnderTest.StartAsync(cluster);
+        await using LaneUnderTest patient = await StartAsync(cluster);
         RawConnection leaving = await patient.ConnectAsync();
         await leaving.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         await leaving.ReadUntilAsync("only this");
@@ -242,7 +242,7 @@ public sealed class FailureTests
     public async Task Our_id_twice_is_a_loop_and_once_is_not()
     {
         await using RawInstance instance = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         const string Id = LaneUnderTest.LoopId;
 
         (string once, _) = await AskAsync(lane, $"GET / HTTP/1.1\r\nHost: a\r\nCDN-Loop: {Id}\r\nConnection: CDN-Loop\r\n\r\n");
@@ -266,7 +266,7 @@ public sealed class FailureTests
     public async Task What_breaks_HTTP_is_refused_with_a_reason(string request, int status)
     {
         await using RawInstance instance = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
 
         (string head, string body) = await AskAsync(lane, request);
 
@@ -284,7 +284,7 @@ public sealed class FailureTests
     public async Task A_head_of_more_than_64_KiB_is_431(bool line)
     {
         await using RawInstance instance = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         string big = new('x', 65 * 1024);
 
         (string head, _) = await AskAsync(lane, line
@@ -299,7 +299,7 @@ public sealed class FailureTests
     public async Task A_head_of_60_KiB_passes()
     {
         await using RawInstance instance = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
 
         (string head, _) = await AskAsync(lane, $"GET / HTTP/1.1\r\nHost: a\r\nX-Big: {new string('x', 60 * 1024)}\r\n\r\n");
 
@@ -309,7 +309,7 @@ public sealed class FailureTests
     [Fact]
     public async Task OPTIONS_about_the_server_is_answered_here()
     {
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync();
+        await using LaneUnderTest lane = await StartAsync();
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
         Assert.Equal(204, RawConnection.Status(await client.ReadHeadAsync()));
@@ -325,7 +325,7 @@ public sealed class FailureTests
             await connection.ReadToEndAsync();
             gone.SetResult();
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -359,7 +359,7 @@ public sealed class FailureTests
             }
         }
 
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(
+        await using LaneUnderTest lane = await StartAsync(
             LaneUnderTest.Cluster((System.Net.IPEndPoint)full.LocalEndPoint!) with
             {
                 Timeouts = new TimeoutsPlan { Connect = TimeSpan.FromMilliseconds(200) },
@@ -378,3 +378,9 @@ public sealed class FailureTests
         return await client.ReadMessageAsync();
     }
 }
+
+/// <inheritdoc/>
+public sealed class FailureOnKestrelTests() : FailureTests(Engine.Kestrel);
+
+/// <inheritdoc/>
+public sealed class FailureOnLoopsTests() : FailureTests(Engine.Loops);

@@ -3,7 +3,7 @@ using System.Text;
 namespace Gateway.IntegrationTests.DataPlane.Http;
 
 /// <summary>Heads and bodies on the wire, both ways.</summary>
-public sealed class ForwardingTests
+public abstract class ForwardingTests(Engine engine) : LaneTests(engine)
 {
     [Theory]
     [InlineData("/a%2Fb//c/../d?x=%20&y=[]")]
@@ -61,7 +61,7 @@ public sealed class ForwardingTests
     public async Task With_forwardedFor_off_nothing_is_added_at_all()
     {
         await using RawInstance instance = RawInstance.Echoing();
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(
+        await using LaneUnderTest lane = await StartAsync(
             LaneUnderTest.Cluster(instance.EndPoint) with { ForwardedFor = false });
         using RawConnection client = await lane.ConnectAsync();
 
@@ -115,7 +115,7 @@ public sealed class ForwardingTests
             "HTTP/1.1 299 Fine Enough\r\nServer: mine\r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\nSet-Cookie: a=1\r\nX-B: 2\r\n"
             + "Set-Cookie: b=2\r\nX-Latin: \u00e9\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n"
             + "Strict-Transport-Security: x\r\nX-Empty:\r\nContent-Length: 2\r\n\r\nok");
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -138,7 +138,7 @@ public sealed class ForwardingTests
     public async Task No_server_header_is_added()
     {
         await using RawInstance instance = RawInstance.Answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -166,7 +166,7 @@ public sealed class ForwardingTests
 
         await using RawInstance instance = RawInstance.Answering(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         (string head, string body) = await client.ReadMessageAsync();
@@ -179,7 +179,7 @@ public sealed class ForwardingTests
     {
         await using RawInstance instance = RawInstance.Answering(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 6\r\nX-Sum: 7\r\n\r\n");
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         for (int i = 0; i < 2; i++)
@@ -200,7 +200,7 @@ public sealed class ForwardingTests
     public async Task Answers_without_a_body_leave_the_connection_in_step(string method, string response, string? length)
     {
         await using RawInstance instance = RawInstance.Answering(response);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         for (int i = 0; i < 3; i++)
@@ -217,7 +217,7 @@ public sealed class ForwardingTests
     {
         await using RawInstance instance = RawInstance.Answering(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync("GET / HTTP/1.0\r\n\r\n");
@@ -236,7 +236,7 @@ public sealed class ForwardingTests
             await connection.SendAsync("HTTP/1.0 200 OK\r\n\r\nhello ");
             await connection.SendAsync("world");
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using HttpClient client = new() { BaseAddress = lane.Url };
 
         Assert.Equal("hello world", await client.GetStringAsync("/"));
@@ -257,7 +257,7 @@ public sealed class ForwardingTests
             await second.Task;
             await connection.SendAsync("9\r\ndata: 2\n\n\r\n0\r\n\r\n");
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -282,7 +282,7 @@ public sealed class ForwardingTests
 
             await connection.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -307,7 +307,7 @@ public sealed class ForwardingTests
             await connection.ReadAsync(5);
             await connection.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
@@ -324,7 +324,7 @@ public sealed class ForwardingTests
             await connection.ReadHeadAsync();
             await connection.SendAsync("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\r\n");
@@ -346,7 +346,7 @@ public sealed class ForwardingTests
             await connection.SendAsync("HTTP/1.1 413 Too Much\r\nContent-Length: 4\r\n\r\nstop");
             await answered.Task;
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync($"POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
@@ -399,7 +399,7 @@ public sealed class ForwardingTests
             await connection.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
             await connection.ReadToEndAsync();
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection raw = await lane.ConnectAsync();
 
         byte[] block = new byte[1024 * 1024];
@@ -448,10 +448,10 @@ public sealed class ForwardingTests
         Assert.Equal(200, RawConnection.Status(await raw.ReadHeadAsync()));
     }
 
-    private static async Task<string> SeenAsync(string request)
+    private async Task<string> SeenAsync(string request)
     {
         await using RawInstance instance = RawInstance.Echoing();
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync(request);
         (string head, string seen) = await client.ReadMessageAsync();
@@ -459,3 +459,9 @@ public sealed class ForwardingTests
         return seen;
     }
 }
+
+/// <inheritdoc/>
+public sealed class ForwardingOnKestrelTests() : ForwardingTests(Engine.Kestrel);
+
+/// <inheritdoc/>
+public sealed class ForwardingOnLoopsTests() : ForwardingTests(Engine.Loops);

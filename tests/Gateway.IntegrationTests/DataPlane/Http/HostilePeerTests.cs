@@ -5,7 +5,7 @@ using Gateway.Planning;
 namespace Gateway.IntegrationTests.DataPlane.Http;
 
 /// <summary>Clients and instances that try to make one side see something else than the other.</summary>
-public sealed class HostilePeerTests
+public abstract class HostilePeerTests(Engine engine) : LaneTests(engine)
 {
     private const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -17,7 +17,7 @@ public sealed class HostilePeerTests
     public async Task Doubtful_framing_is_refused_and_what_follows_on_the_connection_is_not_read_as_a_request(string framing, string version)
     {
         await using RawInstance instance = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync($"POST / HTTP/{version}\r\nHost: a\r\n{framing}\r\n\r\n0\r\n\r\nGET /second HTTP/1.1\r\nHost: a\r\n\r\n");
 
@@ -40,7 +40,7 @@ public sealed class HostilePeerTests
     public async Task A_target_that_is_no_URI_is_refused(string target)
     {
         await using RawInstance instance = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync($"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
 
@@ -58,7 +58,7 @@ public sealed class HostilePeerTests
     public async Task HTTP_2_brings_nothing_into_a_head_that_HTTP_1_could_not(string name, string value)
     {
         await using RawInstance instance = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         (string, string)[] head = [(":method", "GET"), (":scheme", "http"), (":authority", "a")];
         (string, string)[] whole = name[0] == ':' ? [.. head, (name, value)] : [.. head, (":path", "/"), (name, value)];
@@ -79,7 +79,7 @@ public sealed class HostilePeerTests
     public async Task A_field_of_HTTP_2_never_becomes_two_of_HTTP_1(string name, string value, bool answered)
     {
         await using RawInstance instance = RawInstance.Echoing();
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync(RawHttp2.Preface + RawHttp2.Settings + RawHttp2.Headers(
             1, true, (":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/"), (name, value)));
@@ -101,7 +101,7 @@ public sealed class HostilePeerTests
     public async Task An_authority_wins_over_a_Host_that_says_something_else()
     {
         await using RawInstance instance = RawInstance.Echoing();
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync(RawHttp2.Preface + RawHttp2.Settings + RawHttp2.Headers(
             1, true, (":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/"), ("host", "b")));
@@ -116,7 +116,7 @@ public sealed class HostilePeerTests
     public async Task A_head_that_is_refused_on_a_connection_in_use_has_its_record()
     {
         await using RawInstance instance = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         Assert.Equal(200, RawConnection.Status((await client.ReadMessageAsync()).Head));
@@ -131,7 +131,7 @@ public sealed class HostilePeerTests
     public async Task An_empty_Host_never_becomes_two()
     {
         await using RawInstance instance = RawInstance.Echoing();
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync("GET / HTTP/1.1\r\nHost:\r\n\r\n");
 
@@ -146,7 +146,7 @@ public sealed class HostilePeerTests
     public async Task A_body_that_breaks_the_rules_is_answered_and_recorded_once(string body, string method)
     {
         await using RawInstance instance = RawInstance.Answering(Ok);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync($"{method} / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
 
@@ -169,7 +169,7 @@ public sealed class HostilePeerTests
     public async Task A_response_that_nobody_could_pass_on_is_502_bad_response_and_not_asked_for_again(string response)
     {
         await using RawInstance instance = RawInstance.Answering(response);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint, instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint, instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 
@@ -189,7 +189,7 @@ public sealed class HostilePeerTests
             await connection.SendAsync(await connection.ReadAsync(5));
             await connection.ReadToEndAsync();
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n");
         Assert.Equal(101, RawConnection.Status(await client.ReadHeadAsync()));
@@ -213,7 +213,7 @@ public sealed class HostilePeerTests
             await connection.SendAsync("HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\nbecause");
             await connection.ReadToEndAsync();
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(LaneUnderTest.Cluster(instance.EndPoint) with
+        await using LaneUnderTest lane = await StartAsync(LaneUnderTest.Cluster(instance.EndPoint) with
         {
             Timeouts = new TimeoutsPlan { Response = TimeSpan.FromMilliseconds(300), Tunnel = TimeSpan.FromHours(1) },
         });
@@ -225,3 +225,9 @@ public sealed class HostilePeerTests
         Assert.Equal(("timeout-response", 403), (record.Reason, record.Status));
     }
 }
+
+/// <inheritdoc/>
+public sealed class HostilePeerOnKestrelTests() : HostilePeerTests(Engine.Kestrel);
+
+/// <inheritdoc/>
+public sealed class HostilePeerOnLoopsTests() : HostilePeerTests(Engine.Loops);

@@ -19,16 +19,16 @@ internal sealed class LaneUnderTest : IAsyncDisposable
 
     private readonly Socket _socket;
     private readonly LoopGroup? _loops;
-    private LoopAcceptor? _acceptor;
+    private readonly LoopAcceptor? _acceptor;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _accepting;
 
-    private LaneUnderTest(ClusterPlan cluster, TimeProvider clock)
+    private LaneUnderTest(Engine engine, ClusterPlan cluster, TimeProvider clock)
     {
         Clusters = new ClusterTable();
         Lane = new HttpLane(
             Clusters, clock, NullLoggerFactory.Instance, new GatewayMetrics(), AccessLog.Off(new GatewayMetrics()), LoopId, record => Records.Add(record),
-            _loops = TestEngine.Loops ? new LoopGroup(2, TimeProvider.System, NullLogger.Instance) : null);
+            _loops = engine == Engine.Loops ? new LoopGroup(2, clock, NullLogger.Instance) : null);
         _socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         _socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _socket.Listen(512);
@@ -67,6 +67,9 @@ internal sealed class LaneUnderTest : IAsyncDisposable
 
     public HttpLane Lane { get; }
 
+    /// <summary>Its loops; null on Kestrel.</summary>
+    public LoopGroup? Loops => _loops;
+
     public ClusterTable Clusters { get; }
 
     public ListenerState Listener { get; }
@@ -79,14 +82,12 @@ internal sealed class LaneUnderTest : IAsyncDisposable
 
     public Uri Url => new($"http://127.0.0.1:{Port}");
 
-    public static async Task<LaneUnderTest> StartAsync(ClusterPlan cluster, TimeProvider? clock = null)
+    public static async Task<LaneUnderTest> StartAsync(Engine engine, ClusterPlan cluster, TimeProvider? clock = null)
     {
-        LaneUnderTest lane = new(cluster, clock ?? TimeProvider.System);
+        LaneUnderTest lane = new(engine, cluster, clock ?? TimeProvider.System);
         await lane.Lane.StartAsync(CancellationToken.None);
         return lane;
     }
-
-    public static Task<LaneUnderTest> StartAsync(params IPEndPoint[] destinations) => StartAsync(Cluster(destinations));
 
     public static ClusterPlan Cluster(params IPEndPoint[] destinations) => new()
     {
@@ -172,18 +173,6 @@ internal sealed class LaneUnderTest : IAsyncDisposable
         catch (OperationCanceledException)
         {
         }
-    }
-}
-
-/// <summary>Which engine lanes under test run on.</summary>
-internal static class TestEngine
-{
-    private static readonly AsyncLocal<bool?> Chosen = new();
-
-    public static bool Loops
-    {
-        get => Chosen.Value ?? Environment.GetEnvironmentVariable("GATEWAY_TEST_ENGINE") == "loops";
-        set => Chosen.Value = value;
     }
 }
 

@@ -8,13 +8,13 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 namespace Gateway.IntegrationTests.DataPlane.Http;
 
 /// <summary>HTTP/2, gRPC and WebSockets, each to each.</summary>
-public sealed class ProtocolTests
+public abstract class ProtocolTests(Engine engine) : LaneTests(engine)
 {
     [Fact]
     public async Task Prior_knowledge_HTTP_2_reaches_an_HTTP_1_instance()
     {
         await using RawInstance instance = RawInstance.Echoing();
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using HttpClient client = Http2(lane);
 
         using HttpRequestMessage request = Post("/a%2Fb?x=%20", new StringContent("hello"));
@@ -33,7 +33,7 @@ public sealed class ProtocolTests
     public async Task A_preface_in_single_bytes_is_recognized()
     {
         await using RawInstance instance = RawInstance.Echoing();
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         foreach (char c in "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -53,7 +53,7 @@ public sealed class ProtocolTests
     [InlineData("")]
     public async Task A_client_that_leaves_before_it_has_said_what_it_speaks_is_forgotten(string said)
     {
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync();
+        await using LaneUnderTest lane = await StartAsync();
         using RawConnection client = await lane.ConnectAsync();
         await client.SendAsync(said);
         await EventuallyHttp.HoldsAsync(() => lane.Lane.Connections == 1, "the connection is seen");
@@ -68,7 +68,7 @@ public sealed class ProtocolTests
     public async Task Requests_that_begin_like_the_preface_or_oddly_are_HTTP_1(string request)
     {
         await using RawInstance instance = RawInstance.Echoing();
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
         foreach (char c in request)
         {
@@ -97,7 +97,7 @@ public sealed class ProtocolTests
             context.Response.AppendTrailer("grpc-status", "0");
             context.Response.AppendTrailer("grpc-message", "fine");
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using HttpClient client = Http2(lane);
         StreamedContent upload = new();
         upload.Headers.ContentType = new("application/grpc");
@@ -127,7 +127,7 @@ public sealed class ProtocolTests
     [Fact]
     public async Task A_gRPC_client_is_told_of_a_failure_in_its_own_words()
     {
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync();
+        await using LaneUnderTest lane = await StartAsync();
         using HttpClient client = Http2(lane);
         using HttpRequestMessage request = Post("/pkg.Service/Method", new ByteArrayContent([]));
         request.Content!.Headers.ContentType = new("application/grpc+proto");
@@ -150,7 +150,7 @@ public sealed class ProtocolTests
             context.Response.Headers["grpc-status"] = "5";
             return Task.CompletedTask;
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using HttpClient client = Http2(lane);
         using HttpRequestMessage request = Post("/pkg.Service/Method", new ByteArrayContent([1, 2]));
         request.Content!.Headers.ContentType = new("application/grpc");
@@ -165,7 +165,7 @@ public sealed class ProtocolTests
     {
         await using KestrelInstance instance = await KestrelInstance.StartAsync(
             HttpProtocols.Http2, context => context.Response.WriteAsync(context.Request.Protocol + context.Request.Path));
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(
+        await using LaneUnderTest lane = await StartAsync(
             LaneUnderTest.Cluster(instance.EndPoint) with { Upstream = UpstreamProtocol.H2c });
         using HttpClient client = new() { BaseAddress = lane.Url };
 
@@ -181,7 +181,7 @@ public sealed class ProtocolTests
     {
         await using KestrelInstance instance = await KestrelInstance.StartAsync(
             http2Instance ? HttpProtocols.Http2 : HttpProtocols.Http1, EchoWebSocketAsync, webSockets: true);
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(
+        await using LaneUnderTest lane = await StartAsync(
             LaneUnderTest.Cluster(instance.EndPoint) with
             {
                 Upstream = http2Instance ? UpstreamProtocol.H2c : UpstreamProtocol.Auto,
@@ -229,7 +229,7 @@ public sealed class ProtocolTests
                 Interlocked.Add(ref sent, block.Length);
             }
         });
-        await using LaneUnderTest lane = await LaneUnderTest.StartAsync(instance.EndPoint);
+        await using LaneUnderTest lane = await StartAsync(instance.EndPoint);
         using RawConnection client = await lane.ConnectAsync();
 
         await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -298,3 +298,9 @@ public sealed class ProtocolTests
         }
     }
 }
+
+/// <inheritdoc/>
+public sealed class ProtocolOnKestrelTests() : ProtocolTests(Engine.Kestrel);
+
+/// <inheritdoc/>
+public sealed class ProtocolOnLoopsTests() : ProtocolTests(Engine.Loops);

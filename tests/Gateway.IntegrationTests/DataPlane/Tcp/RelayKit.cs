@@ -28,7 +28,7 @@ internal sealed class RelayKit : IAsyncDisposable
         Loops = onLoops ? new LoopGroup(2, time ?? TimeProvider.System, NullLogger.Instance) : null;
         Lane = new TcpLane(Pick, Take, time ?? TimeProvider.System, NullLogger.Instance, SocketKit.Metrics(), Loops);
         Port = SocketKit.FreePort();
-        Set = SocketKit.Set(Lane.Accept, loops: Loops is null ? null : new LoopDispatch(Loops, Lane.AcceptOnLoop));
+        Set = SocketKit.Set(Lane.Accept, dispatch: Loops is null ? null : new LoopDispatch(Loops, Lane.AcceptOnLoop));
 
         DestinationState? Pick(ListenerPlan listener, ReadOnlySpan<DestinationState> tried, out TimeoutsPlan found)
         {

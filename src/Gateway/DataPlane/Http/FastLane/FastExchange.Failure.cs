@@ -51,7 +51,7 @@ internal sealed partial class FastExchange
 
         // What is left of the body would be read as the next request, so a client that has one is not kept.
         _keepClient = _clientKeepsAlive && _upload.IsDone && !_uploadBegan && !Lane.Draining && !_listener.Closing && !_listener.Plan.Lingering;
-        head.Append("\r\nDate: ").Append(Lane.Time.GetUtcNow().ToString("r", System.Globalization.CultureInfo.InvariantCulture));
+        head.Append("\r\nDate: ").Append(Encoding.ASCII.GetString(on.Date));
         if (!_keepClient)
         {
             head.Append("\r\nConnection: close");

@@ -480,7 +480,7 @@ internal sealed partial class FastExchange
         }
 
         byte[] output = Loop.Buffers.Output;
-        OutgoingResponse facts = new() { ClientMinorVersion = _minorVersion, KeepAlive = _keepClient };
+        OutgoingResponse facts = new() { ClientMinorVersion = _minorVersion, KeepAlive = _keepClient, Date = on.Date };
         byte[]? large = null;
         int length = ResponseHeadWriter.Write(head, raw, facts, output);
         while (length < 0)

@@ -223,6 +223,14 @@ internal sealed partial class FastExchange(FastLoop on)
             return;
         }
 
+        // It has said everything and takes the rest of the body no more: the answer is out, so there is nothing to wait for.
+        if (_answered && _toClient.IsEmpty && !_toInstance.IsEmpty)
+        {
+            _keepInstance = false;
+            End(linger: true);
+            return;
+        }
+
         // Silent because it waits for the client: that one has a time of its own.
         bool waitsForClient = !_toClient.IsEmpty || (!_upload.IsDone && _toInstance.IsEmpty && !_client.CanRead);
         if (waitsForClient || _answered)

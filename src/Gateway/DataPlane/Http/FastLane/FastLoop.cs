@@ -21,6 +21,10 @@ internal sealed class FastLoop(FastLane lane, EventLoop loop)
     private int _requests;
     private int _tunnels;
 
+    // The second under way as Date has it, and when the next begins by the loop's clock.
+    private readonly byte[] _date = new byte[29];
+    private long _dateUntil = long.MinValue;
+
     /// <summary>The lane.</summary>
     public FastLane Lane => lane;
 
@@ -32,6 +36,22 @@ internal sealed class FastLoop(FastLane lane, EventLoop loop)
 
     /// <summary>Parses heads of responses; holds the last one only.</summary>
     public ResponseHead Response { get; } = new();
+
+    /// <summary>The time as Date has it (RFC 9110 §5.6.7), made once a second.</summary>
+    public ReadOnlySpan<byte> Date
+    {
+        get
+        {
+            if (loop.Now >= _dateUntil)
+            {
+                DateTimeOffset now = lane.Time.GetUtcNow();
+                _ = System.Buffers.Text.Utf8Formatter.TryFormat(now, _date, out _, 'R');
+                _dateUntil = loop.Now + 1000 - now.Millisecond;
+            }
+
+            return _date;
+        }
+    }
 
     /// <summary>Client connections that live here, by the order in which they came.</summary>
     public HashSet<ClientConnection> Clients { get; } = [];

@@ -12,6 +12,9 @@ internal readonly ref struct OutgoingResponse
     /// </summary>
     public bool KeepAlive { get; init; }
 
+    /// <summary>The time, as Date has it, for answers that have none; empty: nothing is added.</summary>
+    public ReadOnlySpan<byte> Date { get; init; }
+
     /// <summary>Set over what the service says; empty on plaintext.</summary>
     public ReadOnlySpan<EdgeHeader> Sets { get; init; }
 }
@@ -39,6 +42,7 @@ internal static class ResponseHeadWriter
         ReadOnlySpan<EdgeHeader> sets = head.IsInterim ? default : facts.Sets;
         int from = 0;
         int end = 0;
+        bool dated = facts.Date.IsEmpty;
         foreach (ref readonly HeaderLine line in head.Lines)
         {
             if (!head.GoesOn(line, raw) || (!sets.IsEmpty && IsSet(sets, line.Name.Of(raw))))
@@ -46,6 +50,7 @@ internal static class ResponseHeadWriter
                 continue;
             }
 
+            dated |= line.Known == KnownHeader.Date;
             if (line.Line.Start != end)
             {
                 writer.Add(raw[from..end]);
@@ -75,6 +80,12 @@ internal static class ResponseHeadWriter
         {
             writer.Add("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"u8);
             return writer.Written;
+        }
+
+        // RFC 9110 §6.6.1: whoever has a clock adds what is missing.
+        if (!dated)
+        {
+            writer.AddLine("Date: "u8, facts.Date);
         }
 
         BodyKind body = head.BodyFor(facts.ClientMinorVersion);

@@ -46,6 +46,8 @@ internal sealed class RequestForwarder(
         // 1. Requests that are not for a service.
         if (request.Method == HttpMethods.Connect && !exchange.WantsTunnel)
         {
+            // A client that did not wait for the answer has sent what it wants tunneled: none of it may be read as a request.
+            exchange.MustClose = !exchange.Connection.IsHttp2;
             return FailureWriter.WriteAsync(exchange, Reason.BadRequest.Saying("CONNECT is for forward proxies; this is none."));
         }
 
