@@ -134,7 +134,7 @@ public sealed class LoopRelayTests
         List<AccessRecord> records = [];
         await using TcpLane lane = new(Broken, Take, TimeProvider.System, NullLogger.Instance, SocketKit.Metrics(), loops);
         await using Gateway.DataPlane.Listening.ListenerSet set = SocketKit.Set(
-            lane.Accept, loops: new Gateway.DataPlane.Listening.LoopDispatch(loops, lane.AcceptOnLoop));
+            lane.Accept, dispatch: new Gateway.DataPlane.Listening.LoopDispatch(loops, lane.AcceptOnLoop));
         int port = SocketKit.FreePort();
         await set.OpenAsync([SocketKit.Plan(port)], []);
         for (int i = 0; i < 3; i++)
