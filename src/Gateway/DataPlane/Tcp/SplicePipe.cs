@@ -103,5 +103,4 @@ internal sealed class PipePool
 /// <param name="Open">Open ones.</param>
 /// <param name="Idle">Those of them that no relay holds.</param>
 /// <param name="Passed">Bytes that went through one so far.</param>
-[System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Auto)]
-internal readonly record struct PipeView(int Open, int Idle, long Passed);
+internal sealed record PipeView(int Open, int Idle, long Passed);
