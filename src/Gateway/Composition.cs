@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using System.Reflection;
 using Gateway.Admin;
 using Gateway.Admin.Doctor;
@@ -53,7 +52,7 @@ internal sealed class Composition(
             ? new LoopGroup(Environment.ProcessorCount, clock, LogOf("Loops"))
             : null;
         parts.Http = new HttpLane(parts.Clusters, clock, logs, metrics, parts.AccessLog, CdnLoopId(), loops: parts.Loops);
-        parts.Tcp = new TcpLane(parts.Clusters, clock, LogOf("Tcp"), metrics, parts.AccessLog);
+        parts.Tcp = new TcpLane(parts.Clusters, clock, LogOf("Tcp"), metrics, parts.AccessLog, parts.Loops);
         parts.Listeners = new ListenerSet(
             options.Listening, clock, LogOf("Listening"), parts.Http.Accept, parts.Tcp.Accept, options.MaxConnections,
             loops: parts.Loops is null ? null : new LoopDispatch(parts.Loops, (listener, loop, fd) => AcceptOnLoop(parts, listener, loop, fd)));
@@ -93,7 +92,7 @@ internal sealed class Composition(
     {
         if (listener.Plan.Protocol == ListenProtocol.Tcp)
         {
-            parts.Tcp.Accept(listener, new Socket(new SafeSocketHandle(fd, ownsHandle: true)));
+            parts.Tcp.AcceptOnLoop(listener, loop, fd);
         }
         else
         {

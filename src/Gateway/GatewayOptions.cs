@@ -33,7 +33,10 @@ public sealed record GatewayOptions
     /// <summary>Directory of state and of the sockets under <c>run/</c>. Default <c>/var/lib/gateway</c>.</summary>
     public string StateDirectory { get; init; } = "/var/lib/gateway";
 
-    /// <summary><c>loops</c> or <c>kestrel</c>. Until the loops are built, Kestrel runs for both. Default <c>loops</c>.</summary>
+    /// <summary>
+    /// <c>loops</c> (plain HTTP/1.1 and TCP on event loops of our own, the rest in Kestrel; Linux) or <c>kestrel</c> (all of it there). Default
+    /// <c>loops</c>.
+    /// </summary>
     public string Engine { get; init; } = "loops";
 
     /// <summary>Environments, default environment, hand tuning.</summary>

@@ -37,11 +37,12 @@ public sealed class P05RollingDeployTests(Platform platform) : IClassFixture<Pla
                 await platform.Gateway.Problem("instances-disagree", "deploy");
             }
 
-            // 2. An old one goes, as its task does: SIGTERM fails its check, it leaves Consul and may finish. (One that went on passing
+            // 2. An old one goes, as its task does: SIGTERM fails its check, it leaves Consul, it ends. (One that went on answering
             //    would be held by the guard from the third within ten seconds on.)
             NodeServer gone = running[i];
             gone.Send(Signal.Terminate);
             await platform.Consul.Deregister($"deploy-{gone.Id}");
+            gone.Kill();
             await Eventually.True(
                 async () => !(await Platform.Spread(port, 30)).ContainsKey(gone.Id), $"{gone.Id} gets nothing any more");
         }

@@ -96,7 +96,7 @@ internal sealed class HttpLane : IAsyncDisposable
         }
         else
         {
-            _front.Accept(listener, SocketOf(fd));
+            _front.Accept(listener, loop, fd);
         }
     }
 
@@ -197,11 +197,8 @@ internal sealed class HttpLane : IAsyncDisposable
         await _forwarding.DisposeAsync();
     }
 
-    // .NET finds out by itself that it does not block.
-    private static Socket SocketOf(int fd) => new(new SafeSocketHandle(fd, ownsHandle: true));
-
-    private void HandOver(ListenerState listener, int fd, ReadOnlyMemory<byte> read, bool isHttp2) =>
-        _front.TakeOver(listener, SocketOf(fd), read);
+    private void HandOver(ListenerState listener, EventLoop loop, int fd, ReadOnlyMemory<byte> read, bool isHttp2) =>
+        _front.TakeOver(listener, loop, fd, read.Span);
 
     private void Sweep()
     {

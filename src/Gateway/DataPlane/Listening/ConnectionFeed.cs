@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Threading.Channels;
+using Gateway.DataPlane.Loops;
 using Gateway.Observability;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
@@ -86,11 +87,26 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
     {
         listener?.ConnectionOpened();
         _metrics?.ConnectionOpened(listener?.Name ?? EndPoint.Name, EndPoint.Name);
-        Enqueue(new Queued(listener, socket, default));
+        Enqueue(new Queued(listener, socket, null));
     }
 
-    /// <summary>Takes a connection that somebody else has begun to serve and has counted; <paramref name="read"/> was read of it.</summary>
-    public void TakeOver(ListenerState listener, Socket socket, ReadOnlyMemory<byte> read) => Enqueue(new Queued(listener, socket, read));
+    /// <summary>Takes a descriptor that was accepted on a loop, there; the connection stays on the loop.</summary>
+    /// <param name="listener">Where it came in.</param>
+    /// <param name="loop">Its loop.</param>
+    /// <param name="fd">The descriptor, owned from now on.</param>
+    /// <param name="inline">See <see cref="LoopTransport.RunInline"/>.</param>
+    public void Accept(ListenerState listener, EventLoop loop, int fd, bool inline)
+    {
+        listener.ConnectionOpened();
+        _metrics?.ConnectionOpened(listener.Name, EndPoint.Name);
+        Enqueue(new Queued(listener, null, LoopConnection.Begin(loop, fd, default, inline)));
+    }
+
+    /// <summary>
+    /// Takes a connection that somebody else has begun to serve on a loop, there, and has counted; <paramref name="read"/> was read of it.
+    /// </summary>
+    public void TakeOver(ListenerState listener, EventLoop loop, int fd, ReadOnlySpan<byte> read) =>
+        Enqueue(new Queued(listener, null, LoopConnection.Begin(loop, fd, read, inline: true)));
 
     private void Enqueue(Queued queued)
     {
@@ -117,7 +133,13 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
 
     private void Drop(Queued queued)
     {
-        queued.Socket.Dispose();
+        queued.Socket?.Dispose();
+        if (queued.OnLoop is { } connection)
+        {
+            connection.Abort();
+            _ = connection.DisposeAsync().AsTask();
+        }
+
         Ended(queued);
     }
 
@@ -126,7 +148,8 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
         queued.Listener?.ConnectionClosed();
     }
 
-    private readonly record struct Queued(ListenerState? Listener, Socket Socket, ReadOnlyMemory<byte> Read);
+    // Either the one or the other.
+    private readonly record struct Queued(ListenerState? Listener, Socket? Socket, LoopConnection? OnLoop);
 
     private sealed class Listener(ConnectionFeed feed, SocketConnectionContextFactory transport) : IConnectionListener
     {
@@ -140,7 +163,7 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
                 {
                     try
                     {
-                        return new Connection(feed, queued, transport.Create(queued.Socket));
+                        return new Connection(feed, queued, queued.OnLoop ?? transport.Create(queued.Socket!));
                     }
                     catch (Exception e)
                     {
@@ -188,11 +211,6 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
         public Connection(ConnectionFeed feed, Queued queued, ConnectionContext inner)
         {
             (_feed, _queued, _inner) = (feed, queued, inner);
-            if (!queued.Read.IsEmpty)
-            {
-                inner.Transport = new Duplex(new PrefixedReader(inner.Transport.Input, queued.Read), inner.Transport.Output);
-            }
-
             if (queued.Listener is not null)
             {
                 inner.Features.Set<IListenerFeature>(this);
@@ -259,6 +277,4 @@ internal sealed class ConnectionFeed : IConnectionListenerFactory, IConnectionLi
             }
         }
     }
-
-    private sealed record Duplex(System.IO.Pipelines.PipeReader Input, System.IO.Pipelines.PipeWriter Output) : System.IO.Pipelines.IDuplexPipe;
 }

@@ -36,14 +36,14 @@ internal sealed record AcceptContext(
 internal sealed class ListeningSocket : IAcceptState, IAsyncDisposable
 {
     // The kernel lowers it to net.core.somaxconn, which is 4096 since Linux 5.4.
-    private const int Backlog = 4096;
+    internal const int Backlog = 4096;
 
     private static readonly TimeSpan PauseMin = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan PauseMax = TimeSpan.FromSeconds(1);
 
     // Long enough for a burst to pass. A client is not kept longer: where listeners alone have taken the descriptors, no end of a
     // connection would ever let it go on.
-    private static readonly TimeSpan HoldMax = TimeSpan.FromSeconds(30);
+    internal static readonly TimeSpan HoldMax = TimeSpan.FromSeconds(30);
 
     private readonly Socket _socket;
     private readonly ListenerState _listener;

@@ -59,26 +59,35 @@ internal sealed class LoopAcceptor
     }
 
     /// <summary>One loop's view of the socket.</summary>
+#pragma warning disable CA1001 // cancelled once and then nobody's: there is nothing in it to free
     private sealed class AcceptPoint(
         EventLoop loop, int fd, IPEndPoint endPoint, LoopDispatch loops, ListenerState listener, AcceptContext context, IAcceptState state)
         : LoopSocket(loop, fd)
+#pragma warning restore CA1001
     {
         // Others on this loop have their turn after so many.
         private const int AcceptsPerTurn = 64;
         private const long PauseMinMs = 10;
         private const long PauseMaxMs = 1000;
-        private const long HoldMaxMs = 10_000;
 
         private readonly CancellationTokenSource _stop = new();
         private int _held = -1;
         private long _heldSince;
         private long _pause = PauseMinMs;
+        private bool _watched;
+        private bool _deaf;
         private bool _stopped;
 
         /// <summary>Begins to accept.</summary>
         public void Begin()
         {
-            if (!_stopped && !Watch(Readiness.Readable | Readiness.Exclusive))
+            if (_stopped || _watched)
+            {
+                return;
+            }
+
+            _watched = Watch(Readiness.Readable | Readiness.Exclusive);
+            if (!_watched)
             {
                 state.SetFailing("the kernel does not let it be watched");
                 SetTimer(_pause = Math.Min(_pause * 2, PauseMaxMs));
@@ -91,7 +100,7 @@ internal sealed class LoopAcceptor
             _stopped = true;
             _stop.Cancel();
             CancelTimer();
-            Unwatch();
+            Rest();
             if (_held >= 0)
             {
                 Dispatch(_held);
@@ -156,7 +165,7 @@ internal sealed class LoopAcceptor
                 }
 
                 bool free = probe >= 0 && probe < context.DescriptorMark;
-                if (!free && Loop.Now - _heldSince < HoldMaxMs)
+                if (!free && Loop.Now - _heldSince < (long)ListeningSocket.HoldMax.TotalMilliseconds)
                 {
                     SetTimer(_pause = Math.Min(_pause * 2, PauseMaxMs));
                     return;
@@ -176,6 +185,13 @@ internal sealed class LoopAcceptor
                 }
             }
 
+            if (_deaf)
+            {
+                // Somebody who holds the same description has called shutdown(2) on it: bound still, but no listener any more.
+                _deaf = false;
+                _ = Syscalls.Listen(Fd, ListeningSocket.Backlog);
+            }
+
             Begin();
         }
 
@@ -183,7 +199,7 @@ internal sealed class LoopAcceptor
         protected internal override void OnFault()
         {
             // Ours to repair, but meanwhile this port must go on as every other. It is never closed here.
-            Unwatch();
+            Rest();
             if (!_stopped)
             {
                 SetTimer(PauseMaxMs);
@@ -191,7 +207,13 @@ internal sealed class LoopAcceptor
         }
 
         /// <inheritdoc/>
-        protected internal override void OnLoopEnds() => Unwatch();
+        protected internal override void OnLoopEnds() => Rest();
+
+        private void Rest()
+        {
+            _watched = false;
+            Unwatch();
+        }
 
         private void Works()
         {
@@ -202,7 +224,7 @@ internal sealed class LoopAcceptor
 
         private void WaitForRoom(ConnectionGate gate)
         {
-            Unwatch();
+            Rest();
             _ = gate.WhenRoomAsync(_stop.Token).ContinueWith(
                 static (_, point) => ((AcceptPoint)point!).Loop.Post(static p => ((AcceptPoint)p!).Begin(), point),
                 this, CancellationToken.None, TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
@@ -210,17 +232,18 @@ internal sealed class LoopAcceptor
 
         private void Pause(int error)
         {
+            _deaf = error == Errno.Invalid;
             bool starved = error is Errno.Descriptors or Errno.HostDescriptors or Errno.NoBuffers or Errno.NoMemory;
             state.SetStarved(starved);
             state.SetFailing(starved ? null : $"accept failed: {Errno.Text(error)}");
-            Unwatch();
+            Rest();
             SetTimer(_pause = Math.Min(_pause * 2, PauseMaxMs));
         }
 
         private void Hold(int accepted)
         {
             state.SetStarved(true);
-            Unwatch();
+            Rest();
             if (accepted >= context.DescriptorMark + DescriptorLimit.HeldMax)
             {
                 // So many ports hold one that the reserve itself is going.

@@ -179,10 +179,12 @@ internal sealed class EventLoop : IDisposable
             Array.Resize(ref _sockets, Math.Max(fd + 1, _sockets.Length * 2));
         }
 
-        socket.Registration = ++_registrations;
-        int result = EpollRecords.Add(_epoll, fd, events, (uint)fd | ((ulong)socket.Registration << 32));
+        // Where the kernel refuses, what it knew of the descriptor before goes on.
+        uint registration = ++_registrations;
+        int result = EpollRecords.Add(_epoll, fd, events, (uint)fd | ((ulong)registration << 32));
         if (result >= 0)
         {
+            socket.Registration = registration;
             _sockets[fd] = socket;
             Volatile.Write(ref _socketCount, _socketCount + 1);
         }
@@ -234,9 +236,9 @@ internal sealed class EventLoop : IDisposable
                 Turn();
             }
 
-            foreach (LoopSocket? socket in _sockets.ToArray())
+            foreach (LoopSocket socket in All().ToArray())
             {
-                socket?.OnLoopEnds();
+                End(socket);
             }
         }
         catch (Exception e)
@@ -255,6 +257,18 @@ internal sealed class EventLoop : IDisposable
             Syscalls.Close(_epoll);
             _records.Dispose();
             _ended.TrySetResult();
+        }
+    }
+
+    private void End(LoopSocket socket)
+    {
+        try
+        {
+            socket.OnLoopEnds();
+        }
+        catch (Exception e)
+        {
+            Fault(e, socket);
         }
     }
 
@@ -391,23 +405,25 @@ internal sealed class EventLoop : IDisposable
             return;
         }
 
-        _logger.LogError(e, "event loop {Loop}: {Socket} failed and is closed", Index, NameOf(socket));
+        // What it does about it is its own affair: most end, one that does not own its descriptor must not.
+        _logger.LogError(e, "event loop {Loop}: {Socket} failed", Index, NameOf(socket));
         try
         {
             socket.OnFault();
         }
         catch (Exception second)
         {
-            _logger.LogError(second, "event loop {Loop}: {Socket} failed once more while it was closed", Index, NameOf(socket));
+            _logger.LogError(second, "event loop {Loop}: {Socket} failed once more and is closed", Index, NameOf(socket));
+            socket.Close();
         }
-
-        socket.Close();
     }
 
     private static string NameOf(object? with) => with switch
     {
         null => "nobody",
-        Delegate work => $"{work.Method.DeclaringType?.Name}.{work.Method.Name}",
+
+        // A lambda lives in a class that the compiler made inside of ours.
+        Delegate { Method.DeclaringType: { } type } work => $"{(type.Name.StartsWith('<') ? type.DeclaringType ?? type : type).Name}.{work.Method.Name}",
         _ => with.GetType().Name,
     };
 

@@ -54,7 +54,7 @@ internal abstract class LoopSocket : LoopTimer
     /// <summary>The loop ends.</summary>
     protected internal virtual void OnLoopEnds() => Close();
 
-    /// <summary>A mistake of ours was thrown out of an event: it must end now, and say so to whoever waits for it.</summary>
+    /// <summary>A mistake of ours was thrown out of an event: it must end now, and say so to whoever waits for it. It may not throw.</summary>
     protected internal virtual void OnFault() => Close();
 
     /// <summary>Reads; 0: the peer's FIN; below zero: an error, <c>-Errno.Again</c> where nothing is there.</summary>

@@ -124,6 +124,9 @@ internal static unsafe partial class Syscalls
         }
     }
 
+    /// <summary>Begins to listen, or goes on with another backlog.</summary>
+    public static int Listen(int fd, int backlog) => Result(listen(fd, backlog));
+
     /// <summary>A TCP socket: non-blocking, closed on exec.</summary>
     /// <param name="family"><see cref="InterNetwork"/> or <see cref="InterNetworkV6"/>.</param>
     public static int StreamSocket(int family) => Result(socket(family, StreamType | SocketNonBlocking | SocketCloseOnExec, 0));
@@ -157,6 +160,18 @@ internal static unsafe partial class Syscalls
 
     /// <summary>Sends FIN; the other direction goes on.</summary>
     public static int ShutdownWrite(int fd) => Result(shutdown(fd, 1));
+
+    /// <summary>Reads end after what has arrived; nobody is told.</summary>
+    public static int ShutdownRead(int fd) => Result(shutdown(fd, 0));
+
+    /// <summary>Bytes that the peer of a TCP socket has acknowledged so far (<c>tcpi_bytes_acked</c>); -1 where the kernel does not tell.</summary>
+    public static long Acknowledged(int fd)
+    {
+        const int Offset = 120;
+        byte* info = stackalloc byte[Offset + sizeof(long)];
+        int size = Offset + sizeof(long);
+        return getsockopt(fd, TcpLevel, InfoOption, info, &size) < 0 || size < Offset + sizeof(long) ? -1 : *(long*)(info + Offset);
+    }
 
     /// <summary>Our own address of a socket.</summary>
     public static int LocalAddress(int fd, Span<byte> address, out int length)
@@ -248,6 +263,7 @@ internal static unsafe partial class Syscalls
     private const int LingerOption = 13;
     private const int TcpLevel = 6;
     private const int NoDelayOption = 1;
+    private const int InfoOption = 11;
     private const int MessagePeek = 2;
     private const int MessageMore = 0x8000;
     private const int MessageNoSignal = 0x4000;
@@ -321,6 +337,9 @@ internal static unsafe partial class Syscalls
     private static partial int connect(int fd, byte* address, int length);
 
     [LibraryImport(C, SetLastError = true)]
+    private static partial int listen(int fd, int backlog);
+
+    [LibraryImport(C, SetLastError = true)]
     private static partial int shutdown(int fd, int how);
 
     [LibraryImport(C, SetLastError = true)]
@@ -356,6 +375,12 @@ internal static class Errno
 
     /// <summary>EAGAIN: nothing there, or no room.</summary>
     public const int Again = 11;
+
+    /// <summary>EINVAL; of accept: the socket does not listen.</summary>
+    public const int Invalid = 22;
+
+    /// <summary>ENOSYS: the kernel, or who stands before it, has no such call.</summary>
+    public const int NotImplemented = 38;
 
     /// <summary>ENFILE: the host has no descriptors left.</summary>
     public const int HostDescriptors = 23;

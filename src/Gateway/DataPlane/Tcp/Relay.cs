@@ -7,28 +7,6 @@ using Gateway.Planning;
 
 namespace Gateway.DataPlane.Tcp;
 
-/// <summary>How a relay ended. A later value beats an earlier one while the relay is ending.</summary>
-internal enum RelayEnd
-{
-    /// <summary>It goes on.</summary>
-    None,
-
-    /// <summary>The client's FIN came first, and both directions finished.</summary>
-    ClientClosed,
-
-    /// <summary>The destination's FIN came first, and both directions finished.</summary>
-    ServerClosed,
-
-    /// <summary>One side reset, so the other was reset.</summary>
-    Reset,
-
-    /// <summary>No byte in either direction for the tunnel timeout.</summary>
-    Idle,
-
-    /// <summary>Ended by us, at the deadline of a drain.</summary>
-    Aborted,
-}
-
 /// <summary>
 /// One client connection and its destination connection. Two pumps copy bytes until each has seen its side's FIN and passed it
 /// on; a reset on one side becomes a reset on the other. A waiting direction holds no buffer, a direction whose receiver is slow

@@ -3,14 +3,16 @@ using System.Net;
 using System.Net.Sockets;
 using Gateway.DataPlane.Balancing;
 using Gateway.DataPlane.Listening;
+using Gateway.DataPlane.Loops;
 using Gateway.Observability;
 using Gateway.Planning;
 using Microsoft.Extensions.Logging;
 
 namespace Gateway.DataPlane.Tcp;
 
-// In: accepted sockets of TCP ports. Out: the same bytes, FINs and resets at a destination, and back. Invariant: an established
-// relay depends on nothing but its two sockets; no change of plan, listener or health touches it.
+// In: accepted connections of TCP ports, on a loop or as sockets of .NET (engine kestrel). Out: the same bytes, FINs and resets at a
+// destination, and back. Invariant: an established relay depends on nothing but its two sockets; no change of plan, listener or health
+// touches it.
 
 /// <summary>
 /// A destination for a connection of that listener that is not in <paramref name="tried"/>, with the timeouts of its cluster;
@@ -18,9 +20,6 @@ namespace Gateway.DataPlane.Tcp;
 /// </summary>
 internal delegate DestinationState? DestinationPick(
     ListenerPlan listener, ReadOnlySpan<DestinationState> tried, out TimeoutsPlan timeouts);
-
-/// <summary>Takes the record of a relay that ended.</summary>
-internal delegate void RelayRecorded(in AccessRecord record);
 
 /// <summary>One relay, for views.</summary>
 internal sealed record RelayView(
@@ -35,10 +34,12 @@ internal sealed record RelayView(
     long BytesIn,
     long BytesOut);
 
-/// <summary>Relays raw TCP.</summary>
+/// <summary>Relays raw TCP: <see cref="LoopRelay"/>s on the loops, <see cref="Relay"/>s where there are none.</summary>
 internal sealed class TcpLane : IAsyncDisposable
 {
-    private const int AttemptsMax = 3;
+    /// <summary>Instances that are tried for one connection.</summary>
+    public const int AttemptsMax = 3;
+
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
 
     // An aborted relay needs no peer to end; this only bounds a mistake of ours.
@@ -50,26 +51,33 @@ internal sealed class TcpLane : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly GatewayMetrics _metrics;
-    private readonly RelayRecorded _recorded;
+    private readonly RelayRecords _records;
+
+    // By the loops' index; none where the engine is Kestrel.
+    private readonly TcpLoop[] _loops;
 
     // One timer for all relays: reads only note the time, so a busy relay pays nothing for its idle timeout.
     private readonly ITimer _sweep;
 
     /// <summary>Makes a lane that asks the clusters for destinations.</summary>
-    public TcpLane(ClusterTable clusters, TimeProvider time, ILogger logger, GatewayMetrics metrics, AccessLog accessLog)
-        : this(PickFrom(clusters), accessLog.Write, time, logger, metrics)
+    public TcpLane(
+        ClusterTable clusters, TimeProvider time, ILogger logger, GatewayMetrics metrics, AccessLog accessLog, LoopGroup? loops = null)
+        : this(PickFrom(clusters), accessLog.Write, time, logger, metrics, loops)
     {
     }
 
     /// <summary>Makes a lane that asks <paramref name="pick"/> and gives its records to <paramref name="recorded"/>.</summary>
-    public TcpLane(DestinationPick pick, RelayRecorded recorded, TimeProvider time, ILogger logger, GatewayMetrics metrics)
+    public TcpLane(
+        DestinationPick pick, RelayRecorded recorded, TimeProvider time, ILogger logger, GatewayMetrics metrics, LoopGroup? loops = null)
     {
-        (_pick, _recorded, _time, _logger, _metrics) = (pick, recorded, time, logger, metrics);
+        (_pick, _time, _logger, _metrics) = (pick, time, logger, metrics);
+        _records = new RelayRecords(recorded, metrics, logger);
+        _loops = [.. (loops?.Loops ?? []).Select(loop => new TcpLoop(loop, pick, _records, time, logger, metrics))];
         _sweep = time.CreateTimer(_ => Sweep(), null, SweepInterval, SweepInterval);
     }
 
     /// <summary>Relays under way, connecting ones included.</summary>
-    public int Relays => _relays.Count;
+    public int Relays => _relays.Count + _loops.Sum(own => own.Relays);
 
     /// <summary>An <see cref="AcceptedSocket"/>: connects to a destination and relays until both sides are done.</summary>
     public void Accept(ListenerState listener, Socket socket)
@@ -81,14 +89,26 @@ internal sealed class TcpLane : IAsyncDisposable
         _ = ServeAsync(relay);
     }
 
+    /// <summary>An <see cref="AcceptedOnLoop"/>: the same, and all of it stays on that loop.</summary>
+    public void AcceptOnLoop(ListenerState listener, EventLoop loop, int fd)
+    {
+        listener.ConnectionOpened();
+        _metrics.ConnectionOpened(listener.Name, "tcp");
+        _loops[loop.Index].Accept(listener, fd);
+    }
+
     /// <summary>Tells both sides of every relay that it ends (FIN, not a reset); returns how many there are.</summary>
     public int SayGoodbye()
     {
-        int told = 0;
+        int told = Relays;
         foreach (Relay relay in _relays.Keys)
         {
             relay.SayGoodbye();
-            told++;
+        }
+
+        foreach (TcpLoop own in _loops)
+        {
+            own.Loop.Post(static own => ((TcpLoop)own!).SayGoodbye(), own);
         }
 
         return told;
@@ -97,30 +117,39 @@ internal sealed class TcpLane : IAsyncDisposable
     /// <summary>Ends every relay now; returns how many.</summary>
     public int AbortAll()
     {
-        int aborted = 0;
+        int aborted = Relays;
         foreach (Relay relay in _relays.Keys)
         {
             relay.Abort();
-            aborted++;
+        }
+
+        foreach (TcpLoop own in _loops)
+        {
+            own.Loop.Post(static own => ((TcpLoop)own!).AbortAll(), own);
         }
 
         return aborted;
     }
 
     /// <summary>Every relay, in no order.</summary>
-    public IReadOnlyList<RelayView> List() =>
-    [
-        .. _relays.Keys.Select(r => new RelayView(
-            r.Listener.Name, r.Plan.Service, r.Plan.Environment, r.ClientEndPoint,
-            r.Target?.Plan.Instance.ToString() ?? "", r.Target?.Plan.EndPoint ?? "",
-            r.Started, r.Target is null ? TimeSpan.Zero : r.Silence, r.BytesToDestination, r.BytesToClient)),
-    ];
+    public async Task<IReadOnlyList<RelayView>> ListAsync()
+    {
+        RelayView[][] onLoops = await Task.WhenAll(_loops.Select(own => own.Loop.AskAsync(own.List)));
+        return
+        [
+            .. onLoops.SelectMany(views => views),
+            .. _relays.Keys.Select(r => new RelayView(
+                r.Listener.Name, r.Plan.Service, r.Plan.Environment, r.ClientEndPoint,
+                r.Target?.Plan.Instance.ToString() ?? "", r.Target?.Plan.EndPoint ?? "",
+                r.Started, r.Target is null ? TimeSpan.Zero : r.Silence, r.BytesToDestination, r.BytesToClient)),
+        ];
+    }
 
     /// <summary>Ends what is left; all of it is recorded and counted out then.</summary>
     public async ValueTask DisposeAsync()
     {
         await _sweep.DisposeAsync();
-        Task[] ends = [.. _relays.Keys.Select(r => r.Ended.Task)];
+        Task[] ends = [.. _relays.Keys.Select(r => r.Ended.Task), .. _loops.Select(own => own.Loop.AskAsync(own.Close))];
         AbortAll();
         await Task.WhenAll(ends).WaitAsync(EndsWithin, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
@@ -132,6 +161,11 @@ internal sealed class TcpLane : IAsyncDisposable
         {
             relay.EndIfIdle();
             CountBytes(relay);
+        }
+
+        foreach (TcpLoop own in _loops)
+        {
+            own.Loop.Post(static own => ((TcpLoop)own!).Sweep(), own);
         }
     }
 
@@ -168,16 +202,8 @@ internal sealed class TcpLane : IAsyncDisposable
     private void End(Relay relay, Served served)
     {
         relay.Client.Dispose();
-        try
-        {
-            CountBytes(relay);
-            Record(relay, served);
-        }
-        catch (Exception e)
-        {
-            _logger.LogError(e, "{Listener}: relay not recorded", relay.Listener.Name);
-        }
-
+        CountBytes(relay);
+        Record(relay, served);
         relay.Listener.ConnectionClosed();
         _relays.TryRemove(relay, out _);
         relay.Ended.SetResult();
@@ -220,7 +246,7 @@ internal sealed class TcpLane : IAsyncDisposable
                 }
 
                 // 4. Or learn from it, and try another.
-                served.Reason = outcome.Reason;
+                served.Reason = outcome.OurFault ? "overloaded" : outcome.Reason;
                 _logger.LogDebug("{Listener}: {Destination}: {Evidence}", relay.Listener.Name, plan.EndPoint, outcome.Evidence);
                 if (outcome.OurFault)
                 {
@@ -268,47 +294,24 @@ internal sealed class TcpLane : IAsyncDisposable
     private void CountBytes(Relay relay)
     {
         (long toDestination, long toClient) = relay.TakeUnreported();
-        if (toDestination + toClient > 0)
-        {
-            _metrics.BytesRelayed(
-                relay.Listener.Name, relay.Plan.Service, relay.Plan.Environment, toDestination, toClient);
-        }
+        _records.CountBytes(relay.Listener, relay.Plan, toDestination, toClient);
     }
 
-    private void Record(Relay relay, Served served)
+    private void Record(Relay relay, Served served) => _records.Write(new RelayOutcome
     {
-        AccessRecord record = new()
-        {
-            Started = relay.Started,
-            Client = relay.ClientEndPoint,
-            Listener = relay.Listener.Name,
-            Service = relay.Plan.Service,
-            Environment = relay.Plan.Environment,
-            Destination = served.Destination?.Instance.ToString() ?? "",
-            DestinationAddress = served.Destination?.EndPoint ?? "",
-            Protocol = "TCP",
-            Method = "",
-            Host = "",
-            Target = "",
-            Reason = relay.End switch
-            {
-                RelayEnd.ClientClosed => "client-closed",
-                RelayEnd.ServerClosed => "server-closed",
-                RelayEnd.Reset => "reset",
-                RelayEnd.Idle => "idle",
-                RelayEnd.Aborted => "aborted",
-                _ => served.Reason,
-            },
-            RequestId = "",
-            BytesIn = relay.BytesToDestination,
-            BytesOut = relay.BytesToClient,
-            Retries = served.Retries,
-            ConnectMs = served.Connect?.TotalMilliseconds ?? -1,
-            ResponseMs = -1,
-            TotalMs = _time.GetElapsedTime(relay.StartedTimestamp).TotalMilliseconds,
-        };
-        _recorded(in record);
-    }
+        Listener = relay.Listener,
+        Plan = relay.Plan,
+        Client = relay.ClientEndPoint,
+        Destination = served.Destination,
+        End = relay.End,
+        FailedBy = served.Reason,
+        Retries = served.Retries,
+        Started = relay.Started,
+        Connect = served.Connect,
+        Total = _time.GetElapsedTime(relay.StartedTimestamp),
+        BytesToDestination = relay.BytesToDestination,
+        BytesToClient = relay.BytesToClient,
+    });
 
     /// <summary>What the record tells beyond the relay itself.</summary>
     private sealed class Served

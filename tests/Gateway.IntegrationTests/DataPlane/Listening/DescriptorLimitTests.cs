@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Gateway.IntegrationTests.DataPlane.Listening;
 
-public sealed class DescriptorLimitTests
+public class DescriptorLimitTests : ListeningTests
 {
     [Fact]
     public void The_limit_is_read_and_leaves_a_reserve()
@@ -21,19 +21,18 @@ public sealed class DescriptorLimitTests
     {
         int starving = 0, starved = 0, dispatched = 0;
         SocketKey key = SocketKey.Tcp(new IPEndPoint(IPAddress.Loopback, 0));
-        AcceptContext context = new(
+        AcceptContext context = Context(
             (_, socket) =>
             {
                 socket.Dispose();
                 Interlocked.Increment(ref dispatched);
             },
-            null, TimeProvider.System, NullLogger.Instance, DescriptorMark: 0,
+            null, TimeProvider.System, NullLogger.Instance, 0,
             begins =>
             {
                 Interlocked.Add(ref starving, begins ? 1 : -1);
                 Interlocked.Add(ref starved, begins ? 1 : 0);
-            },
-            (_, _) => { });
+            });
         ListeningSocket socket = ListeningSocket.Open(key, null, new ListenerState(SocketKit.Plan(1)), context);
         using Socket client = await SocketKit.Connect(socket.EndPoint.Port);
 
@@ -43,4 +42,10 @@ public sealed class DescriptorLimitTests
         await socket.CloseAsync(acceptQueued: true).InTime();
         Assert.Equal((0, 0), (dispatched, starving));
     }
+}
+
+/// <summary>The same when the loops accept.</summary>
+public sealed class DescriptorLimitOnLoopsTests : DescriptorLimitTests
+{
+    private protected override bool Loops => true;
 }

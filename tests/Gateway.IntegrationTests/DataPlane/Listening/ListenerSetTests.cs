@@ -8,13 +8,13 @@ using Gateway.Planning;
 
 namespace Gateway.IntegrationTests.DataPlane.Listening;
 
-public sealed class ListenerSetTests
+public class ListenerSetTests : ListeningTests
 {
     [Fact]
     public async Task A_port_is_open_on_both_loopbacks_and_closes_when_it_goes()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), addresses: ["127.0.0.1", "::1"]);
+        await using ListenerSet set = Set(SocketKit.Greet("hi"), addresses: ["127.0.0.1", "::1"]);
         await set.OpenAsync([SocketKit.Plan(port)], []);
 
         Assert.Empty(set.Problems);
@@ -43,7 +43,7 @@ public sealed class ListenerSetTests
     {
         const int SoReuseAddr = 2, SoReusePort = 15;
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), addresses: ["127.0.0.1", "::1"]);
+        await using ListenerSet set = Set(SocketKit.Greet("hi"), addresses: ["127.0.0.1", "::1"]);
         await set.OpenAsync([SocketKit.Plan(port)], []);
         foreach (ExportedSocket exported in await set.ExportAsync())
         {
@@ -61,7 +61,7 @@ public sealed class ListenerSetTests
     public async Task A_removed_and_returned_port_is_a_new_listener_and_old_connections_live()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set((l, s) => Echo(l, s));
+        await using ListenerSet set = Set((l, s) => Echo(l, s));
         await set.OpenAsync([SocketKit.Plan(port)], []);
         ListenerState first = set.Listeners[0];
         using Socket old = await SocketKit.Connect(port);
@@ -84,7 +84,7 @@ public sealed class ListenerSetTests
     public async Task A_port_changes_its_protocol_without_closing_its_socket()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("tcp!"), SocketKit.Greet("http"));
+        await using ListenerSet set = Set(SocketKit.Greet("tcp!"), SocketKit.Greet("http"));
         ListenerPlan before = SocketKit.Plan(port, ListenProtocol.Http);
         ListenerPlan after = SocketKit.Plan(port, ListenProtocol.Tcp);
         await set.OpenAsync([before], []);
@@ -104,7 +104,7 @@ public sealed class ListenerSetTests
     public async Task A_taken_port_is_a_problem_that_names_the_owner_and_ends_by_itself()
     {
         int taken = SocketKit.FreePort(), free = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(
+        await using ListenerSet set = Set(
             SocketKit.Greet("hi"), addresses: ["127.0.0.1", "127.0.0.2"], time: new FastTime());
         using (Socket other = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp))
         {
@@ -135,7 +135,7 @@ public sealed class ListenerSetTests
     public async Task An_address_this_host_does_not_have_is_one_problem_for_all_ports()
     {
         int[] ports = [SocketKit.FreePort(), SocketKit.FreePort()];
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), addresses: ["127.0.0.1", "192.0.2.7"]);
+        await using ListenerSet set = Set(SocketKit.Greet("hi"), addresses: ["127.0.0.1", "192.0.2.7"]);
         await set.OpenAsync([.. ports.Order().Select(p => SocketKit.Plan(p))], []);
 
         Problem problem = Assert.Single(set.Problems);
@@ -148,7 +148,7 @@ public sealed class ListenerSetTests
     public async Task An_interface_name_stands_for_its_addresses_and_a_missing_one_is_a_problem()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), addresses: ["lo", "gw-not-there0"]);
+        await using ListenerSet set = Set(SocketKit.Greet("hi"), addresses: ["lo", "gw-not-there0"]);
         await set.OpenAsync([SocketKit.Plan(port)], []);
 
         IPAddress[] expected = [.. NetworkInterface.GetAllNetworkInterfaces().Single(i => i.Name == "lo")
@@ -166,7 +166,7 @@ public sealed class ListenerSetTests
     {
         int port = SocketKit.FreePort();
         IReadOnlyList<IPAddress> bridge = [];
-        await using ListenerSet set = SocketKit.Set(
+        await using ListenerSet set = Set(
             SocketKit.Greet("hi"), addresses: ["127.0.0.1", "bridge0"], time: new FastTime(),
             interfaces: name => name == "bridge0" ? Volatile.Read(ref bridge) : []);
         await set.OpenAsync([SocketKit.Plan(port)], []);
@@ -199,7 +199,7 @@ public sealed class ListenerSetTests
     {
         int port = SocketKit.FreePort();
         IReadOnlyList<IPAddress> bridge = [];
-        await using ListenerSet set = SocketKit.Set(
+        await using ListenerSet set = Set(
             SocketKit.Greet("hi"), addresses: ["127.0.0.1", "bridge0"], time: new FastTime(),
             interfaces: name => name == "bridge0" ? Volatile.Read(ref bridge) : []);
         ListenerPlan plan = SocketKit.Plan(port);
@@ -218,7 +218,7 @@ public sealed class ListenerSetTests
     public async Task A_set_that_is_gone_opens_nothing_and_may_be_ended_again()
     {
         int port = SocketKit.FreePort();
-        ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"));
+        ListenerSet set = Set(SocketKit.Greet("hi"));
         await set.DisposeAsync();
         await set.DisposeAsync();
         await set.OpenAsync([SocketKit.Plan(port)], []);
@@ -233,7 +233,7 @@ public sealed class ListenerSetTests
     {
         int port = SocketKit.FreePort();
         IReadOnlyList<IPAddress> gone = [IPAddress.Parse("127.0.0.5")], moved = [IPAddress.Parse("127.0.0.6")];
-        await using ListenerSet set = SocketKit.Set(
+        await using ListenerSet set = Set(
             SocketKit.Greet("hi"), addresses: ["gone0", "moved0"], time: new FastTime(),
             interfaces: name => name == "gone0" ? Volatile.Read(ref gone) : Volatile.Read(ref moved));
         await set.OpenAsync([SocketKit.Plan(port)], []);
@@ -253,7 +253,7 @@ public sealed class ListenerSetTests
     public async Task New_addresses_are_bound_and_gone_ones_closed_while_kept_ones_stay()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set((l, s) => Echo(l, s), addresses: ["127.0.0.1", "127.0.0.2"]);
+        await using ListenerSet set = Set((l, s) => Echo(l, s), addresses: ["127.0.0.1", "127.0.0.2"]);
         await set.OpenAsync([SocketKit.Plan(port)], []);
         ListenerState listener = set.Listeners[0];
         SafeSocketHandle kept = (await set.ExportAsync()).Single(e => e.Key.Address.Equals(IPAddress.Loopback)).Handle;
@@ -277,7 +277,7 @@ public sealed class ListenerSetTests
     public async Task The_wildcard_replaces_single_addresses_without_waiting_for_a_retry()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"));
+        await using ListenerSet set = Set(SocketKit.Greet("hi"));
         await set.OpenAsync([SocketKit.Plan(port)], []);
         await set.ReconfigureAsync(new ListeningOptions { Addresses = ["0.0.0.0"] });
         Assert.Empty(set.Problems);
@@ -290,7 +290,7 @@ public sealed class ListenerSetTests
     {
         int port = SocketKit.FreePort();
         ConcurrentQueue<ListenerState> served = new();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi", served), maxConnections: 3);
+        await using ListenerSet set = Set(SocketKit.Greet("hi", served), maxConnections: 3);
         await set.OpenAsync([SocketKit.Plan(port)], []);
         List<Socket> clients = [];
         for (int i = 0; i < 8; i++)
@@ -316,7 +316,7 @@ public sealed class ListenerSetTests
     [Fact]
     public async Task Own_sockets_open_outside_of_the_limit_and_tell_who_is_in_the_way()
     {
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), maxConnections: 1);
+        await using ListenerSet set = Set(SocketKit.Greet("hi"), maxConnections: 1);
         OwnSocket own = await set.OpenOwnAsync("admin", new IPEndPoint(IPAddress.Loopback, 0), SocketKit.Greet("admin"));
         Assert.Null(own.Problem);
         using Socket one = await SocketKit.Connect(own.EndPoint!.Port);
@@ -340,7 +340,7 @@ public sealed class ListenerSetTests
     public async Task What_waits_in_the_queue_of_a_closing_port_is_still_served()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), maxConnections: 1);
+        await using ListenerSet set = Set(SocketKit.Greet("hi"), maxConnections: 1);
         await set.OpenAsync([SocketKit.Plan(port)], []);
         using Socket first = await SocketKit.Connect(port);
         Assert.Equal("hi", await first.ReceiveText(2));
@@ -360,7 +360,7 @@ public sealed class ListenerSetTests
     public async Task Ports_come_and_go_under_load_and_no_other_port_notices()
     {
         int kept = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set((l, s) => Echo(l, s));
+        await using ListenerSet set = Set((l, s) => Echo(l, s));
         await set.OpenAsync([SocketKit.Plan(kept)], []);
         using CancellationTokenSource stop = new();
         int exchanges = 0;
@@ -424,4 +424,10 @@ public sealed class ListenerSetTests
             listener.ConnectionClosed();
         });
     }
+}
+
+/// <summary>The same when the loops accept.</summary>
+public sealed class ListenerSetOnLoopsTests : ListenerSetTests
+{
+    private protected override bool Loops => true;
 }

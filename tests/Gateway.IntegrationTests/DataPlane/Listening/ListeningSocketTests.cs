@@ -7,13 +7,13 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace Gateway.IntegrationTests.DataPlane.Listening;
 
 /// <summary>Goal: a bound port never dies silently, and its end loses as few clients as the kernel allows.</summary>
-public sealed class ListeningSocketTests
+public class ListeningSocketTests : ListeningTests
 {
     [Fact]
     public async Task A_socket_that_somebody_else_shut_is_a_problem_and_listens_again_by_itself()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"));
+        await using ListenerSet set = Set(SocketKit.Greet("hi"));
         await set.OpenAsync([SocketKit.Plan(port)], []);
         await ShutAsync(set, port);
         using Socket client = await SocketKit.Connect(port);
@@ -26,7 +26,7 @@ public sealed class ListeningSocketTests
     {
         // Time stands still, so the first pause never ends.
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), time: new StillTime());
+        await using ListenerSet set = Set(SocketKit.Greet("hi"), time: new StillTime());
         await set.OpenAsync([SocketKit.Plan(port)], []);
         ExportedSocket exported = Assert.Single(await set.ExportAsync());
         using (Socket other = new(SocketKit.Duplicate(exported.Handle)))
@@ -45,7 +45,7 @@ public sealed class ListeningSocketTests
     public async Task An_accept_loop_that_failed_by_our_own_mistake_starts_again()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), time: new BrokenOnce());
+        await using ListenerSet set = Set(SocketKit.Greet("hi"), time: new BrokenOnce());
         await set.OpenAsync([SocketKit.Plan(port)], []);
         await ShutAsync(set, port);
         using Socket client = await SocketKit.Connect(port);
@@ -57,7 +57,7 @@ public sealed class ListeningSocketTests
     public async Task A_close_serves_what_waits_even_above_the_limit()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), maxConnections: 1);
+        await using ListenerSet set = Set(SocketKit.Greet("hi"), maxConnections: 1);
         await set.OpenAsync([SocketKit.Plan(port)], []);
         using Socket first = await SocketKit.Connect(port);
         Assert.Equal("hi", await first.ReceiveText(2));
@@ -78,7 +78,7 @@ public sealed class ListeningSocketTests
     {
         LogLines log = new();
         ConnectionGate gate = new(0);
-        AcceptContext context = new((_, socket) => socket.Dispose(), gate, TimeProvider.System, log, 0, _ => { }, (_, _) => { });
+        AcceptContext context = Context((_, socket) => socket.Dispose(), gate, TimeProvider.System, log, 0);
         ListeningSocket socket = ListeningSocket.Open(
             SocketKey.Tcp(new IPEndPoint(IPAddress.Loopback, 0)), null, new ListenerState(SocketKit.Plan(1), gate), context);
         List<Socket> waiting = [];
@@ -104,8 +104,7 @@ public sealed class ListeningSocketTests
             mark = (int)probe.SafeHandle.DangerousGetHandle();
         }
 
-        AcceptContext context = new(
-            (_, socket) => socket.Dispose(), null, new FastTime(), NullLogger.Instance, mark, _ => { }, (_, _) => { });
+        AcceptContext context = Context((_, socket) => socket.Dispose(), null, new FastTime(), NullLogger.Instance, mark);
         await using ListeningSocket socket = ListeningSocket.Open(
             SocketKey.Tcp(new IPEndPoint(IPAddress.Loopback, 0)), null, new ListenerState(SocketKit.Plan(1)), context);
         using Socket client = await SocketKit.Connect(socket.EndPoint.Port);
@@ -122,8 +121,10 @@ public sealed class ListeningSocketTests
     }
 
     /// <summary>Timers never fire.</summary>
-    private sealed class StillTime : TimeProvider
+    private sealed class StillTime : LoopTime
     {
+        public override long GetTimestamp() => 1;
+
         public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
             base.CreateTimer(callback, state, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
@@ -138,4 +139,10 @@ public sealed class ListeningSocketTests
                 ? throw new InvalidOperationException("no timers today")
                 : base.CreateTimer(callback, state, dueTime, period);
     }
+}
+
+/// <summary>The same when the loops accept.</summary>
+public sealed class ListeningSocketOnLoopsTests : ListeningSocketTests
+{
+    private protected override bool Loops => true;
 }

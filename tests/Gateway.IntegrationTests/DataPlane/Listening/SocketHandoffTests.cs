@@ -8,7 +8,7 @@ namespace Gateway.IntegrationTests.DataPlane.Listening;
 /// Goal: a successor that holds a duplicate of our listening sockets is not harmed by our end. Method: dup(2) in this process
 /// stands for the successor's descriptor: it is the same open file description.
 /// </summary>
-public sealed class SocketHandoffTests
+public class SocketHandoffTests : ListeningTests
 {
     [Fact]
     public async Task Closing_under_connect_load_leaves_a_duplicate_listening_and_without_linger()
@@ -31,7 +31,7 @@ public sealed class SocketHandoffTests
 
         for (int round = 0; round < 100; round++)
         {
-            await using ListenerSet set = SocketKit.Set((listener, socket) =>
+            await using ListenerSet set = Set((listener, socket) =>
             {
                 listener.ConnectionOpened();
                 socket.Dispose();
@@ -56,7 +56,7 @@ public sealed class SocketHandoffTests
     public async Task A_successor_adopts_the_sockets_and_nobody_is_refused_or_lost()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet old = SocketKit.Set(SocketKit.Greet("old"), maxConnections: 1);
+        await using ListenerSet old = Set(SocketKit.Greet("old"), maxConnections: 1);
         await old.OpenAsync([SocketKit.Plan(port)], []);
         using Socket first = await SocketKit.Connect(port);
         Assert.Equal("old", await first.ReceiveText(3));
@@ -81,7 +81,7 @@ public sealed class SocketHandoffTests
             poison.LingerState = new LingerOption(true, 0);
         }
 
-        await using ListenerSet successor = SocketKit.Set(SocketKit.Greet("new"), adopted: adopted);
+        await using ListenerSet successor = Set(SocketKit.Greet("new"), adopted: adopted);
         await old.StopAcceptingAsync();
         await successor.OpenAsync([SocketKit.Plan(port)], []);
         Assert.Empty(successor.Problems);
@@ -100,7 +100,7 @@ public sealed class SocketHandoffTests
     public async Task Adopted_sockets_nobody_wants_are_closed_gently()
     {
         int port = SocketKit.FreePort();
-        await using ListenerSet old = SocketKit.Set(SocketKit.Greet("old"));
+        await using ListenerSet old = Set(SocketKit.Greet("old"));
         await old.OpenAsync([SocketKit.Plan(port)], []);
         ExportedSocket exported = (await old.ExportAsync())[0];
         AdoptedSockets adopted = new();
@@ -120,7 +120,7 @@ public sealed class SocketHandoffTests
     public async Task A_port_opened_after_the_handoff_has_no_successor_and_its_queue_is_served()
     {
         int handed = SocketKit.FreePort(), later = SocketKit.FreePort();
-        await using ListenerSet old = SocketKit.Set(SocketKit.Greet("old"), maxConnections: 1);
+        await using ListenerSet old = Set(SocketKit.Greet("old"), maxConnections: 1);
         await old.OpenAsync([SocketKit.Plan(handed)], []);
         using Socket first = await SocketKit.Connect(handed);
         Assert.Equal("old", await first.ReceiveText(3));
@@ -141,7 +141,7 @@ public sealed class SocketHandoffTests
         adopted.Add(key, wrong);
         adopted.Add(key, second);
         Assert.True(second.IsClosed);
-        await using ListenerSet set = SocketKit.Set(SocketKit.Greet("hi"), adopted: adopted);
+        await using ListenerSet set = Set(SocketKit.Greet("hi"), adopted: adopted);
         await set.OpenAsync([SocketKit.Plan(port)], []);
         Assert.Empty(set.Problems);
         Assert.True(wrong.IsClosed);
@@ -155,4 +155,10 @@ public sealed class SocketHandoffTests
         using SafeSocketHandle handle = new(file.DangerousGetHandle(), ownsHandle: false);
         return SocketKit.Duplicate(handle);
     }
+}
+
+/// <summary>The same when the loops accept.</summary>
+public sealed class SocketHandoffOnLoopsTests : SocketHandoffTests
+{
+    private protected override bool Loops => true;
 }

@@ -6,8 +6,10 @@ using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
 using Gateway.DataPlane.Listening;
+using Gateway.DataPlane.Loops;
 using Gateway.Observability;
 using Gateway.Planning;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Gateway.IntegrationTests.DataPlane.Listening;
@@ -78,7 +80,9 @@ internal static class SocketKit
         int maxConnections = 10000,
         AdoptedSockets? adopted = null,
         TimeProvider? time = null,
-        Func<string, IReadOnlyList<IPAddress>>? interfaces = null) => new(
+        Func<string, IReadOnlyList<IPAddress>>? interfaces = null,
+        LoopGroup? loops = null,
+        LoopDispatch? dispatch = null) => new(
             new ListeningOptions { Addresses = [.. addresses ?? ["127.0.0.1"]] },
             time ?? TimeProvider.System,
             NullLogger.Instance,
@@ -86,7 +90,17 @@ internal static class SocketKit
             tcp,
             maxConnections,
             adopted,
-            interfaces);
+            interfaces,
+            dispatch ?? (loops is null ? null : Dispatch(loops, tcp, http ?? ((_, socket) => socket.Dispose()))));
+
+    /// <summary>Loops that accept, and hand to what the task engine would hand to.</summary>
+    public static LoopDispatch Dispatch(LoopGroup loops, AcceptedSocket tcp, AcceptedSocket? http = null) => new(
+        loops,
+        (listener, _, fd) =>
+        {
+            Socket socket = new(new SafeSocketHandle(fd, ownsHandle: true));
+            (listener.Plan.Protocol == ListenProtocol.Tcp || http is null ? tcp : http)(listener, socket);
+        });
 
     public static GatewayMetrics Metrics() => new();
 
@@ -223,8 +237,52 @@ internal static class SocketKit
     }
 }
 
+/// <summary>Tests of sockets that hold for both who may accept: tasks of our own, and the event loops.</summary>
+public abstract class ListeningTests : IAsyncDisposable
+{
+    private readonly List<LoopGroup> _groups = [];
+
+    private protected virtual bool Loops => false;
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (LoopGroup group in _groups)
+        {
+            await group.DisposeAsync();
+        }
+
+        GC.SuppressFinalize(this);
+    }
+
+    private protected ListenerSet Set(
+        AcceptedSocket tcp,
+        AcceptedSocket? http = null,
+        string[]? addresses = null,
+        int maxConnections = 10000,
+        AdoptedSockets? adopted = null,
+        TimeProvider? time = null,
+        Func<string, IReadOnlyList<IPAddress>>? interfaces = null) =>
+        SocketKit.Set(tcp, http, addresses, maxConnections, adopted, time, interfaces, Loops ? Group(time) : null);
+
+    private protected AcceptContext Context(
+        AcceptedSocket accepted, ConnectionGate? gate, TimeProvider time, ILogger logger, int mark, Action<bool>? starved = null) =>
+        new(accepted, gate, time, logger, mark, starved ?? (_ => { }), (_, _) => { })
+        {
+            Loops = Loops ? SocketKit.Dispatch(Group(time), accepted) : null,
+        };
+
+    private LoopGroup Group(TimeProvider? time)
+    {
+        _groups.Add(new LoopGroup(2, time as LoopTime ?? TimeProvider.System, NullLogger.Instance));
+        return _groups[^1];
+    }
+}
+
+/// <summary>A clock that the loops go by too.</summary>
+internal abstract class LoopTime : TimeProvider;
+
 /// <summary>The real clock, running fifty times as fast.</summary>
-internal sealed class FastTime : TimeProvider
+internal sealed class FastTime : LoopTime
 {
     private const int Factor = 50;
 

@@ -10,12 +10,14 @@ public sealed class AloneCollection;
 [Collection("alone: counts what the process allocates")]
 public sealed class FlatMemoryTests
 {
-    [Fact]
-    public async Task A_gibibyte_passes_with_flat_memory()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_gibibyte_passes_with_flat_memory(bool onLoops)
     {
         const long Total = 1L << 30;
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(destinations: RelayKit.At(server));
+        await using RelayKit kit = new(onLoops, destinations: RelayKit.At(server));
         (Socket client, Socket behind) = await kit.Establish(server);
         GC.Collect();
         long allocated = GC.GetTotalAllocatedBytes(precise: true);

@@ -58,11 +58,13 @@ public sealed class RelayEndTests
         behind.Dispose();
     }
 
-    [Fact]
-    public async Task At_a_goodbye_a_slow_reader_still_gets_what_was_read_for_it()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task At_a_goodbye_a_slow_reader_still_gets_what_was_read_for_it(bool onLoops)
     {
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(destinations: RelayKit.At(server));
+        await using RelayKit kit = new(onLoops, destinations: RelayKit.At(server));
         (Socket client, Socket behind) = await kit.Establish(server);
         using (client)
         using (behind)
@@ -70,7 +72,7 @@ public sealed class RelayEndTests
             // The server fills every buffer on the way and ends: the relay waits for the client, who reads nothing.
             client.ReceiveBufferSize = 16 * 1024;
             await FillAsync(behind);
-            long passed = Assert.Single(kit.Lane.List()).BytesOut;
+            long passed = Assert.Single(await kit.Lane.ListAsync()).BytesOut;
             kit.Lane.SayGoodbye();
             long received = await TcpLaneTests.CountToEnd(client).InTime();
             AccessRecord record = await kit.NextRecord();
@@ -79,19 +81,23 @@ public sealed class RelayEndTests
         }
     }
 
-    [Fact]
-    public async Task A_reader_that_is_slow_but_steady_is_not_silent_and_one_that_stands_still_is()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_reader_that_is_slow_but_steady_is_not_silent_and_one_that_stands_still_is(bool onLoops)
     {
         MovedTime time = new();
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(new TimeoutsPlan { Tunnel = TimeSpan.FromMinutes(1) }, time, RelayKit.At(server));
-        (Socket client, Socket behind) = await kit.Establish(server);
+        await using RelayKit kit = new(onLoops, new TimeoutsPlan { Tunnel = TimeSpan.FromMinutes(1) }, time, RelayKit.At(server));
+
+        // A buffer of a fixed size: one that the kernel lets grow takes megabytes at once.
+        (Socket client, Socket behind) = await kit.Establish(server, receiveBuffer: 64 * 1024);
         using (client)
         using (behind)
         {
             await FillAsync(behind);
             kit.Lane.Sweep();
-            long passed = Assert.Single(kit.Lane.List()).BytesOut;
+            long passed = Assert.Single(await kit.Lane.ListAsync()).BytesOut;
             byte[] little = new byte[64 * 1024];
             for (int minute = 0; minute < 4; minute++)
             {
@@ -99,16 +105,16 @@ public sealed class RelayEndTests
                 Assert.True(await client.ReceiveAsync(little).InTime() > 0);
                 await client.ReceiveAsync(little).InTime();
                 await SocketKit.Until(
-                    () =>
+                    async () =>
                     {
                         kit.Lane.Sweep();
-                        return kit.Lane.Relays == 0 || kit.Lane.List()[0].Silence < TimeSpan.FromSeconds(50);
+                        return kit.Lane.Relays == 0 || (await kit.Lane.ListAsync())[0].Silence < TimeSpan.FromSeconds(50);
                     },
                     "the reader is seen to read");
             }
 
             // It was the kernel that made progress, and nobody else.
-            Assert.Equal(passed, Assert.Single(kit.Lane.List()).BytesOut);
+            Assert.Equal(passed, Assert.Single(await kit.Lane.ListAsync()).BytesOut);
             await SocketKit.Until(
                 () =>
                 {
@@ -121,11 +127,13 @@ public sealed class RelayEndTests
         }
     }
 
-    [Fact]
-    public async Task When_the_lane_is_gone_every_relay_is_recorded_and_counted_out()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task When_the_lane_is_gone_every_relay_is_recorded_and_counted_out(bool onLoops)
     {
         using Socket server = RelayKit.Server();
-        RelayKit kit = new(destinations: RelayKit.At(server));
+        RelayKit kit = new(onLoops, destinations: RelayKit.At(server));
         List<Socket> sockets = [];
         for (int i = 0; i < 50; i++)
         {

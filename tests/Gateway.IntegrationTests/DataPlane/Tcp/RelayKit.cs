@@ -5,6 +5,7 @@ using Gateway.Catalog;
 using Gateway.DataPlane.Balancing;
 using Gateway.DataPlane.Health;
 using Gateway.DataPlane.Listening;
+using Gateway.DataPlane.Loops;
 using Gateway.DataPlane.Tcp;
 using Gateway.IntegrationTests.DataPlane.Listening;
 using Gateway.Observability;
@@ -13,18 +14,21 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Gateway.IntegrationTests.DataPlane.Tcp;
 
-/// <summary>A lane behind one open port, with destinations the test names and the records it wrote.</summary>
+/// <summary>
+/// A lane behind one open port, on the loops or on tasks, with destinations the test names and the records it wrote.
+/// </summary>
 internal sealed class RelayKit : IAsyncDisposable
 {
     private readonly DestinationState[] _destinations;
 
-    public RelayKit(TimeoutsPlan? timeouts = null, TimeProvider? time = null, params string[] destinations)
+    public RelayKit(bool onLoops, TimeoutsPlan? timeouts = null, TimeProvider? time = null, params string[] destinations)
     {
         _destinations = [.. destinations.Select((d, i) => Destination($"n1/orders-{i}", d))];
         TimeoutsPlan inForce = timeouts ?? new TimeoutsPlan();
-        Lane = new TcpLane(Pick, Take, time ?? TimeProvider.System, NullLogger.Instance, SocketKit.Metrics());
+        Loops = onLoops ? new LoopGroup(2, time ?? TimeProvider.System, NullLogger.Instance) : null;
+        Lane = new TcpLane(Pick, Take, time ?? TimeProvider.System, NullLogger.Instance, SocketKit.Metrics(), Loops);
         Port = SocketKit.FreePort();
-        Set = SocketKit.Set(Lane.Accept);
+        Set = SocketKit.Set(Lane.Accept, dispatch: Loops is null ? null : new LoopDispatch(Loops, Lane.AcceptOnLoop));
 
         DestinationState? Pick(ListenerPlan listener, ReadOnlySpan<DestinationState> tried, out TimeoutsPlan found)
         {
@@ -42,6 +46,8 @@ internal sealed class RelayKit : IAsyncDisposable
 
         void Take(in AccessRecord record) => Records.Enqueue(record);
     }
+
+    public LoopGroup? Loops { get; }
 
     public TcpLane Lane { get; }
 
@@ -72,17 +78,25 @@ internal sealed class RelayKit : IAsyncDisposable
     /// <summary>An address that refuses connections.</summary>
     public static string Refusing() => $"127.0.0.1:{SocketKit.FreePort()}";
 
-    public async Task<Socket> Connect()
+    /// <param name="receiveBuffer">Bytes of the client's, fixed; 0: as the kernel likes.</param>
+    public async Task<Socket> Connect(int receiveBuffer = 0)
     {
         await Set.OpenAsync([SocketKit.Plan(Port)], []);
         Assert.Empty(Set.Problems);
-        return await SocketKit.Connect(Port);
+        if (receiveBuffer == 0)
+        {
+            return await SocketKit.Connect(Port);
+        }
+
+        Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = receiveBuffer };
+        await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, Port)).InTime();
+        return socket;
     }
 
     /// <summary>A client and the server's side of its relay.</summary>
-    public async Task<(Socket Client, Socket Server)> Establish(Socket server)
+    public async Task<(Socket Client, Socket Server)> Establish(Socket server, int receiveBuffer = 0)
     {
-        Socket client = await Connect();
+        Socket client = await Connect(receiveBuffer);
         return (client, await server.AcceptAsync().InTime());
     }
 
@@ -99,6 +113,7 @@ internal sealed class RelayKit : IAsyncDisposable
         await Lane.DisposeAsync();
         await SocketKit.Until(() => Lane.Relays == 0, "every relay ends");
         await SocketKit.Until(() => Set.Gate.Open == 0, "every connection is counted out");
+        await (Loops?.DisposeAsync() ?? ValueTask.CompletedTask);
         Assert.All(_destinations, d => Assert.Equal(0, d.InFlight));
     }
 

@@ -7,13 +7,18 @@ using Gateway.Planning;
 
 namespace Gateway.IntegrationTests.DataPlane.Tcp;
 
-public sealed class TcpLaneTests
+/// <summary>Goal: bytes, FINs and resets pass, on the loops and on tasks alike.</summary>
+public abstract class TcpLaneTests(bool onLoops)
 {
+    public sealed class OnLoops() : TcpLaneTests(true);
+
+    public sealed class OnTasks() : TcpLaneTests(false);
+
     [Fact]
     public async Task A_client_that_is_done_sending_still_reads_the_whole_answer()
     {
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(destinations: RelayKit.At(server));
+        await using RelayKit kit = Kit(destinations: RelayKit.At(server));
         (Socket client, Socket behind) = await kit.Establish(server);
         await client.SendText("question");
         client.Shutdown(SocketShutdown.Send);
@@ -39,7 +44,7 @@ public sealed class TcpLaneTests
     public async Task A_server_that_speaks_first_is_heard_while_the_client_waits()
     {
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(destinations: RelayKit.At(server));
+        await using RelayKit kit = Kit(destinations: RelayKit.At(server));
         (Socket client, Socket behind) = await kit.Establish(server);
         Task<string> banner = client.ReceiveText(6);
         Assert.False(banner.IsCompleted);
@@ -57,7 +62,7 @@ public sealed class TcpLaneTests
     public async Task A_server_that_closes_first_can_still_be_sent_to()
     {
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(destinations: RelayKit.At(server));
+        await using RelayKit kit = Kit(destinations: RelayKit.At(server));
         (Socket client, Socket behind) = await kit.Establish(server);
         await behind.SendText("done");
         behind.Shutdown(SocketShutdown.Send);
@@ -75,7 +80,7 @@ public sealed class TcpLaneTests
     public async Task A_reset_on_one_side_is_a_reset_on_the_other(bool byClient)
     {
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(destinations: RelayKit.At(server));
+        await using RelayKit kit = Kit(destinations: RelayKit.At(server));
         (Socket client, Socket behind) = await kit.Establish(server);
         await client.SendText("x");
         Assert.Equal("x", await behind.ReceiveText(1));
@@ -93,7 +98,7 @@ public sealed class TcpLaneTests
     public async Task A_slow_reader_stops_the_sender_and_gets_every_byte()
     {
         using Socket server = RelayKit.Server(receiveBuffer: 64 * 1024);
-        await using RelayKit kit = new(destinations: RelayKit.At(server));
+        await using RelayKit kit = Kit(destinations: RelayKit.At(server));
         (Socket client, Socket behind) = await kit.Establish(server);
         client.SendBufferSize = 64 * 1024;
         client.Blocking = false;
@@ -128,11 +133,11 @@ public sealed class TcpLaneTests
     public async Task A_refused_connect_goes_to_another_instance()
     {
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(destinations: [RelayKit.Refusing(), RelayKit.Refusing(), RelayKit.At(server)]);
+        await using RelayKit kit = Kit(destinations: [RelayKit.Refusing(), RelayKit.Refusing(), RelayKit.At(server)]);
         (Socket client, Socket behind) = await kit.Establish(server);
-        await SocketKit.Until(() => kit.Lane.List().All(r => r.Destination.Length > 0), "the relay is established");
+        await SocketKit.Until(async () => (await kit.Lane.ListAsync()).All(r => r.Destination.Length > 0), "the relay is established");
         Assert.Equal([0, 0, 1], kit.Destinations.Select(d => d.InFlight));
-        RelayView view = Assert.Single(kit.Lane.List());
+        RelayView view = Assert.Single(await kit.Lane.ListAsync());
         Assert.Equal((RelayKit.At(server), "n1/orders-2"), (view.DestinationAddress, view.Destination));
         await client.SendText("x");
         Assert.Equal("x", await behind.ReceiveText(1));
@@ -147,7 +152,7 @@ public sealed class TcpLaneTests
     public async Task At_most_three_instances_are_tried()
     {
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(
+        await using RelayKit kit = Kit(
             destinations: [RelayKit.Refusing(), RelayKit.Refusing(), RelayKit.Refusing(), RelayKit.At(server)]);
         using Socket client = await kit.Connect();
         Assert.Equal("", await client.ReceiveToEnd());
@@ -158,7 +163,7 @@ public sealed class TcpLaneTests
     [Fact]
     public async Task Without_an_instance_the_connection_is_closed()
     {
-        await using RelayKit kit = new();
+        await using RelayKit kit = Kit();
         using Socket client = await kit.Connect();
         Assert.Equal("", await client.ReceiveToEnd());
         Assert.Equal(("no-instance", ""), ((await kit.NextRecord()).Reason, ""));
@@ -180,7 +185,7 @@ public sealed class TcpLaneTests
         }
 
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(
+        await using RelayKit kit = Kit(
             new TimeoutsPlan { Connect = TimeSpan.FromMilliseconds(200) }, null, RelayKit.At(deaf), RelayKit.At(server));
         (Socket client, Socket behind) = await kit.Establish(server);
         await behind.SendText("x");
@@ -196,7 +201,7 @@ public sealed class TcpLaneTests
     {
         using Socket server = RelayKit.Server();
         int port = ((System.Net.IPEndPoint)server.LocalEndPoint!).Port;
-        await using RelayKit kit = new(destinations: ["no-such-name.invalid:1", $"localhost:{port}"]);
+        await using RelayKit kit = Kit(destinations: ["no-such-name.invalid:1", $"localhost:{port}"]);
         (Socket client, Socket behind) = await kit.Establish(server);
         await behind.SendText("x");
         Assert.Equal("x", await client.ReceiveText(1));
@@ -210,10 +215,10 @@ public sealed class TcpLaneTests
     {
         SettableTime time = new();
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(new TimeoutsPlan { Tunnel = TimeSpan.FromMinutes(1) }, time, RelayKit.At(server));
+        await using RelayKit kit = Kit(new TimeoutsPlan { Tunnel = TimeSpan.FromMinutes(1) }, time, RelayKit.At(server));
         (Socket silent, Socket behindSilent) = await kit.Establish(server);
         (Socket speaking, Socket behindSpeaking) = await kit.Establish(server);
-        await SocketKit.Until(() => kit.Lane.List().All(r => r.Destination.Length > 0), "both are established");
+        await SocketKit.Until(async () => (await kit.Lane.ListAsync()).All(r => r.Destination.Length > 0), "both are established");
         time.Advance(TimeSpan.FromSeconds(40));
         await behindSpeaking.SendText("x");
         Assert.Equal("x", await speaking.ReceiveText(1));
@@ -236,7 +241,7 @@ public sealed class TcpLaneTests
     public async Task Open_relay_survives_the_removal_of_its_listener_and_ends_at_the_abort()
     {
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(destinations: RelayKit.At(server));
+        await using RelayKit kit = Kit(destinations: RelayKit.At(server));
         (Socket client, Socket behind) = await kit.Establish(server);
         await kit.Set.CloseAsync([SocketKit.Plan(kit.Port)]);
         await kit.Set.StopAcceptingAsync();
@@ -255,7 +260,7 @@ public sealed class TcpLaneTests
     public async Task Many_short_relays_leave_nothing_behind()
     {
         using Socket server = RelayKit.Server();
-        await using RelayKit kit = new(destinations: RelayKit.At(server));
+        await using RelayKit kit = Kit(destinations: RelayKit.At(server));
         using Socket warm = await kit.Connect();
         Task serving = Task.Run(async () =>
         {
@@ -281,6 +286,9 @@ public sealed class TcpLaneTests
         Assert.All(kit.Records, r => Assert.Equal("client-closed", r.Reason));
         Assert.Equal(0, kit.Lane.Relays);
     }
+
+    private RelayKit Kit(TimeoutsPlan? timeouts = null, TimeProvider? time = null, params string[] destinations) =>
+        new(onLoops, timeouts, time, destinations);
 
     internal static async Task<long> CountToEnd(Socket socket)
     {

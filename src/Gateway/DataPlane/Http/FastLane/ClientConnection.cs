@@ -344,7 +344,7 @@ internal sealed class ClientConnection : LoopSocket
         Forget();
         _ended = true;
         int fd = Detach();
-        _on.Lane.HandOver(_listener, fd, read, isHttp2);
+        _on.Lane.HandOver(_listener, Loop, fd, read, isHttp2);
     }
 
     private void Refuse(Reason reason)

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text;
 using Gateway.DataPlane.Listening;
+using Gateway.DataPlane.Loops;
 using Gateway.Observability;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -67,9 +68,13 @@ internal sealed class KestrelFront : IAsyncDisposable
     public void Accept(ListenerState listener, System.Net.Sockets.Socket socket) =>
         (listener.Plan.Tls ? _https : _plain).Accept(listener, socket);
 
-    /// <summary>Takes a plain connection that the fast lane has begun to serve; <paramref name="read"/> was read of it.</summary>
-    public void TakeOver(ListenerState listener, System.Net.Sockets.Socket socket, ReadOnlyMemory<byte> read) =>
-        _plain.TakeOver(listener, socket, read);
+    /// <summary>Takes a descriptor that was accepted on a loop, there. A handshake keeps off the loop; what comes after it does not.</summary>
+    public void Accept(ListenerState listener, EventLoop loop, int fd) =>
+        (listener.Plan.Tls ? _https : _plain).Accept(listener, loop, fd, inline: !listener.Plan.Tls);
+
+    /// <summary>Takes a plain connection that the fast lane has begun to serve, on its loop; <paramref name="read"/> was read of it.</summary>
+    public void TakeOver(ListenerState listener, EventLoop loop, int fd, ReadOnlySpan<byte> read) =>
+        _plain.TakeOver(listener, loop, fd, read);
 
     /// <summary>
     /// Stops. Not a drain: Kestrel closes what has not sent its first request yet and waits for half-sent ones for ever, so

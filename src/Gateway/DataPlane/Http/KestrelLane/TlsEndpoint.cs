@@ -70,6 +70,7 @@ internal sealed class TlsEndpoint(ConnectionTracker connections, CertificateStor
                 == SslApplicationProtocol.Http2;
         }
 
+        connection.Features.Get<LoopConnection>()?.RunInline();
         return http(connection);
     }
 

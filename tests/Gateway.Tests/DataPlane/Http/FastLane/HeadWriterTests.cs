@@ -45,9 +45,9 @@ public sealed class HeadWriterTests
         Written($"POST / HTTP/1.1\r\n{lines}\r\nHost: a\r\nX: 1\r\n\r\n", default));
 
     [Theory]
-    [InlineData("GET http://b:81/x?y HTTP/1.1\r\nX: 1\r\nHost: a\r\nY: 2\r\n\r\n", "GET /x?y HTTP/1.1\r\nHost: b:81\r\nX: 1\r\nY: 2\r\n\r\n")]
+    [InlineData("GET http://b:81/x?y HTTP/1.1\r\nX: 1\r\nHost: B:81\r\nY: 2\r\n\r\n", "GET /x?y HTTP/1.1\r\nHost: b:81\r\nX: 1\r\nY: 2\r\n\r\n")]
     [InlineData("GET http://b HTTP/1.0\r\nX: 1\r\n\r\n", "GET / HTTP/1.1\r\nHost: b\r\nX: 1\r\n\r\n")]
-    [InlineData("GET https://b?y HTTP/1.1\r\nHost: a\r\n\r\n", "GET /?y HTTP/1.1\r\nHost: b\r\n\r\n")]
+    [InlineData("GET https://b?y HTTP/1.1\r\nHost: b\r\n\r\n", "GET /?y HTTP/1.1\r\nHost: b\r\n\r\n")]
     [InlineData("GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: 10.0.0.1:80\r\n\r\n")]
     [InlineData("GET / HTTP/1.0\r\nHost:\r\n\r\n", "GET / HTTP/1.1\r\nHost:\r\n\r\n")]
     [InlineData("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")]
@@ -203,7 +203,7 @@ public sealed class HeadWriterTests
     [Fact]
     public void What_does_not_fit_is_said_and_nothing_is_written_behind_the_room()
     {
-        const string Text = "POST http://b/x HTTP/1.1\r\nHost: a\r\nX: 1\r\nContent-Length: 5\r\nForwarded: x\r\n\r\n";
+        const string Text = "POST http://b/x HTTP/1.1\r\nHost: b\r\nX: 1\r\nContent-Length: 5\r\nForwarded: x\r\n\r\n";
         byte[] raw = Heads.Bytes(Text);
         RequestHead head = Heads.Request(Text).Head;
         OutgoingRequest facts = new() { Client = "::1"u8, LoopId = "gw"u8, ForwardedFor = true, IsEdge = true, Port = 80 };

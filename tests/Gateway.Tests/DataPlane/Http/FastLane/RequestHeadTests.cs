@@ -23,10 +23,10 @@ public sealed class RequestHeadTests
         "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0000000000000000000000000009\r\n\r\n",
         "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:  CHUNKED \r\n\r\n0\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET http://b.example:8080 HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET HTTPS://b/x?y HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET http://[::1]:80?y HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /%00%zz{}|\\^`\"<>[] HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://b.example:8080 HTTP/1.1\r\nHost: B.example:8080\r\n\r\n",
+        "GET HTTPS://b/x?y HTTP/1.1\r\nHost: b\r\n\r\n",
+        "GET http://[::1]:80?y HTTP/1.1\r\nHost: [::1]\r\n\r\n",
+        "GET /%zz{}|\\^`\"<>[] HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nX-Tab:a\tb\r\nX-Obs:\u00e4\u0080\u00ff\r\nX-Empty:\r\nX-Blank: \t \r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: , close,,\tX-A ,keep-alive\r\nX-A: 1\r\n\r\n",
         "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n",
@@ -143,6 +143,9 @@ public sealed class RequestHeadTests
         data.Add($"PUT / HTTP/1.0\r\n{Host}\r\n", nameof(HeadFault.LengthRequired), 400);
 
         // Host and authority.
+        data.Add("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", nameof(HeadFault.Host), 400);
+        data.Add("GET http://a:81/ HTTP/1.1\r\nHost: a\r\n\r\n", nameof(HeadFault.Host), 400);
+        data.Add($"GET /a%00b HTTP/1.1\r\n{Host}\r\n", nameof(HeadFault.Target), 400);
         data.Add("GET / HTTP/1.1\r\n\r\n", nameof(HeadFault.Host), 400);
         data.Add("GET http://a/ HTTP/1.1\r\n\r\n", nameof(HeadFault.Host), 400);
         data.Add("GET http://a/ HTTP/1.1\r\nHost: @\r\n\r\n", nameof(HeadFault.Host), 400);
@@ -199,7 +202,7 @@ public sealed class RequestHeadTests
     [Fact]
     public void Everything_a_caller_needs_is_there()
     {
-        const string Text = "\r\nPOST http://b.example:81/p/q?x=/?y HTTP/1.1\r\nHost: a\r\nConnection: X-A, keep-alive\r\nTE: gzip, Trailers\r\n"
+        const string Text = "\r\nPOST http://b.example:81/p/q?x=/?y HTTP/1.1\r\nHost: b.example:81\r\nConnection: X-A, keep-alive\r\nTE: gzip, Trailers\r\n"
             + "Trailer: X-T\r\nExpect: 100-Continue\r\nContent-Length:  17 \r\nCDN-Loop: gw, other; a=gw\r\ncdn-loop: GW;x\r\n\r\nbody";
         byte[] raw = Heads.Bytes(Text);
         (RequestHead head, _) = Heads.Request(Text);
@@ -278,7 +281,7 @@ public sealed class RequestHeadTests
         string text = $"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n";
         (RequestHead head, ParseStatus status) = Heads.Request(text);
         Assert.Equal((ParseStatus.Complete, host), (status, Heads.Text(head.Host.Of(Heads.Bytes(text)))));
-        Assert.Equal(ParseStatus.Complete, Heads.Request($"GET http://{host} HTTP/1.1\r\nHost: x\r\n\r\n").Status);
+        Assert.Equal(ParseStatus.Complete, Heads.Request($"GET http://{host} HTTP/1.1\r\nHost: {host}\r\n\r\n").Status);
     }
 
     [Fact]
@@ -334,7 +337,7 @@ public sealed class RequestHeadTests
     public void Nothing_is_left_of_the_head_before()
     {
         RequestHead head = new();
-        byte[] rich = Heads.Bytes("POST http://b/ HTTP/1.1\r\nHost: a\r\nConnection: close, x, upgrade\r\nUpgrade: websocket\r\nTE: trailers\r\n"
+        byte[] rich = Heads.Bytes("POST http://b/ HTTP/1.1\r\nHost: b\r\nConnection: close, x, upgrade\r\nUpgrade: websocket\r\nTE: trailers\r\n"
             + "Trailer: t\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n");
         byte[] plain = Heads.Bytes("GET / HTTP/1.1\r\nHost: c\r\n\r\n");
         RequestHead fresh = new();
