@@ -52,11 +52,8 @@ public sealed class DifferentialTests() : LaneTests(Engine.Loops)
         ["method of odd tokens"] = "G!ET /one HTTP/1.1\r\nHost: a\r\n\r\n",
     };
 
-    // What ours passes on although HAProxy and nginx both refuse it, and why. Nothing so far but what nginx dislikes of methods.
-    private static readonly Dictionary<string, string> Allowed = new(StringComparer.Ordinal)
-    {
-        ["method of odd tokens"] = "RFC 9110 §9.1: a method is any token",
-    };
+    // What ours passes on although HAProxy and nginx both refuse it, and why. Nothing so far.
+    private static readonly Dictionary<string, string> Allowed = new(StringComparer.Ordinal);
 
     [Fact]
     public async Task Ours_makes_one_of_one_and_passes_on_nothing_that_both_others_refuse()
@@ -134,7 +131,7 @@ public sealed class DifferentialTests() : LaneTests(Engine.Loops)
         private Proxy(int port, DirectoryInfo folder, string binary, params string[] arguments)
         {
             (Port, _folder) = (port, folder);
-            _process = Process.Start(new ProcessStartInfo(binary, arguments) { RedirectStandardError = true, RedirectStandardOutput = true })!;
+            _process = Process.Start(new ProcessStartInfo(binary, arguments) { UseShellExecute = false, RedirectStandardError = true, RedirectStandardOutput = true })!;
             _process.BeginErrorReadLine();
             _process.BeginOutputReadLine();
         }
