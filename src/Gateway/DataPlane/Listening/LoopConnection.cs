@@ -97,8 +97,9 @@ internal sealed class LoopConnection : ConnectionContext, IConnectionIdFeature, 
     /// <summary>Both directions are done with; completes when what was written is sent, or the connection broken, and it is closed.</summary>
     public override async ValueTask DisposeAsync()
     {
-        _socket.Reader.Complete();
-        _socket.Writer.Complete();
+        await _socket.Reader.CompleteAsync();
+        await _socket.Writer.CompleteAsync();
         await _socket.Closed;
+        await base.DisposeAsync();
     }
 }
