@@ -13,7 +13,7 @@ namespace Gateway.DataPlane.Listening;
 // lock is held. What must be counted is who is within a system call, because the number may be closed only after the last.
 
 /// <summary>A client connection on a loop, served by Kestrel: the socket's side of it.</summary>
-#pragma warning disable CA1001 // its token source is cancelled once and then nobody's: there is nothing in it to free
+#pragma warning disable CA1001 // The token outlives the connection in other hands; without timers and links its source has nothing to free.
 internal sealed class LoopTransport : LoopSocket, IDuplexPipe
 #pragma warning restore CA1001
 {
