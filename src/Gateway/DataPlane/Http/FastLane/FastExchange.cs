@@ -446,8 +446,11 @@ internal sealed partial class FastExchange(FastLoop on)
     // Everything is said and done, or there is nobody to say it to.
     private void Finish(bool reuse)
     {
+        // Free first: should anything here throw, nobody counts it a second time.
+        Stage was = _stage;
+        _stage = Stage.Free;
         on.NoteRequest(-1);
-        if (_stage == Stage.Tunnel)
+        if (was == Stage.Tunnel)
         {
             on.NoteTunnel(-1);
         }
@@ -461,7 +464,6 @@ internal sealed partial class FastExchange(FastLoop on)
         Record();
         ClearTransfer();
         _tried.AsSpan().Clear();
-        _stage = Stage.Free;
         (_target, _cluster, _last, _failed, _text) = (null, null, null, null, null);
         on.Return(this);
     }
