@@ -224,6 +224,14 @@ internal sealed partial class FastExchange(FastLoop on)
         }
 
         // Silent because it waits for the client: that one has a time of its own.
+        if (_answered && _toClient.IsEmpty && !_toInstance.IsEmpty)
+        {
+            // It has answered and takes no more of the body, which must not pin the client for ever: the connection ends with this answer.
+            _keepClient = false;
+            End(linger: true);
+            return;
+        }
+
         bool waitsForClient = !_toClient.IsEmpty || (!_upload.IsDone && _toInstance.IsEmpty && !_client.CanRead);
         if (waitsForClient || _answered)
         {
