@@ -79,7 +79,6 @@ internal sealed class LoopAcceptor
         private const long PauseMinMs = 10;
         private const long PauseMaxMs = 1000;
 
-        private readonly CancellationTokenSource _stop = new();
         private int _held = -1;
         private long _heldSince;
         private long _pause = PauseMinMs;
@@ -107,7 +106,6 @@ internal sealed class LoopAcceptor
         public void Stop()
         {
             _stopped = true;
-            _stop.Cancel();
             CancelTimer();
             Rest();
             if (_held >= 0)
@@ -234,7 +232,9 @@ internal sealed class LoopAcceptor
         private void WaitForRoom(ConnectionGate gate)
         {
             Rest();
-            _ = gate.WhenRoomAsync(_stop.Token).ContinueWith(
+
+            // Whoever has stopped meanwhile does not begin again.
+            _ = gate.WhenRoomAsync(CancellationToken.None).ContinueWith(
                 static (_, point) => ((AcceptPoint)point!).Loop.Post(static p => ((AcceptPoint)p!).Begin(), point),
                 this, CancellationToken.None, TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
         }

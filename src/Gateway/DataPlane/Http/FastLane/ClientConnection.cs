@@ -70,7 +70,7 @@ internal sealed class ClientConnection : LoopSocket
     public FastExchange? Exchange => _exchange;
 
     /// <summary>Neither a request nor a tunnel is under way.</summary>
-    public bool IsIdle => _phase == Phase.Idle;
+    public bool IsIdle => _phase == Phase.Idle && Inbox.IsEmpty && !CanRead;
 
     /// <summary>What it is doing, as drains count it.</summary>
     public string State => _exchange is { IsTunnel: true } ? "tunnel" : _exchange is not null ? "request" : Served > 0 ? "idle" : "new";
@@ -158,10 +158,11 @@ internal sealed class ClientConnection : LoopSocket
         _listener.ConnectionClosed();
     }
 
-    /// <summary>Ends it where nothing is under way; a request that arrives meanwhile is lost, so this is for the idle.</summary>
+    /// <summary>Ends it where nothing is under way. A request that the kernel has already is answered first, as the last one.</summary>
     public void EndIfIdle()
     {
-        if (_phase is Phase.Idle or Phase.New)
+        Span<byte> one = stackalloc byte[1];
+        if (IsIdle && Syscalls.Peek(Fd, one) <= 0)
         {
             EndPolitely(linger: false);
         }
@@ -224,8 +225,14 @@ internal sealed class ClientConnection : LoopSocket
 
                 if (!ReadRequest(ref requests))
                 {
-                    return;
+                    break;
                 }
+            }
+
+            // Answers that were given at once are behind us: time counts from here.
+            if (!_ended && _phase == Phase.Idle)
+            {
+                SetTimer(FastLane.KeepAliveMs);
             }
         }
         finally
@@ -303,10 +310,11 @@ internal sealed class ClientConnection : LoopSocket
         }
 
         // 4. An exchange. It copies what it needs of the head before anything else is read.
-        FastExchange exchange = _on.Rent();
+        FastExchange exchange = _exchange = _on.Rent();
         if (!exchange.Begin(this, head, bytes[..head.Length]))
         {
             // The other lane serves that cluster, and from now on this connection.
+            _exchange = null;
             _on.Return(exchange);
             HandOver(bytes, isHttp2: false);
             return false;
@@ -321,7 +329,7 @@ internal sealed class ClientConnection : LoopSocket
             Inbox.Keep(Loop.Buffers, bytes[head.Length..]);
         }
 
-        (_phase, _scanned, _exchange) = (Phase.Exchange, 0, exchange);
+        (_phase, _scanned) = (Phase.Exchange, 0);
         requests++;
         exchange.Run();
         return true;

@@ -97,8 +97,13 @@ internal sealed partial class FastExchange
 
     private FlowState SkipInstance()
     {
-        while (_instance!.CanRead)
+        for (int reads = 0; _instance!.CanRead; reads++)
         {
+            if (reads == ReadsPerTurn)
+            {
+                return FlowState.More;
+            }
+
             int count = _instance.Receive(Loop.Buffers.Input);
             if (count <= 0)
             {

@@ -232,6 +232,14 @@ internal sealed partial class FastExchange(FastLoop on)
         }
 
         // Silent because it waits for the client: that one has a time of its own.
+        if (_answered && _toClient.IsEmpty && !_toInstance.IsEmpty)
+        {
+            // It has answered and takes no more of the body, which must not pin the client for ever: the connection ends with this answer.
+            _keepClient = false;
+            End(linger: true);
+            return;
+        }
+
         bool waitsForClient = !_toClient.IsEmpty || (!_upload.IsDone && _toInstance.IsEmpty && !_client.CanRead);
         if (waitsForClient || _answered)
         {
@@ -454,8 +462,11 @@ internal sealed partial class FastExchange(FastLoop on)
     // Everything is said and done, or there is nobody to say it to.
     private void Finish(bool reuse)
     {
+        // Free first: should anything here throw, nobody counts it a second time.
+        Stage was = _stage;
+        _stage = Stage.Free;
         on.NoteRequest(-1);
-        if (_stage == Stage.Tunnel)
+        if (was == Stage.Tunnel)
         {
             on.NoteTunnel(-1);
         }
@@ -469,7 +480,6 @@ internal sealed partial class FastExchange(FastLoop on)
         Record();
         ClearTransfer();
         _tried.AsSpan().Clear();
-        _stage = Stage.Free;
         (_target, _cluster, _last, _failed, _text) = (null, null, null, null, null);
         on.Return(this);
     }

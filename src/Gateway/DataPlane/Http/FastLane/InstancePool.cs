@@ -54,6 +54,7 @@ internal sealed class InstancePool(FastLoop on, DestinationState destination)
     {
         if (_idle.Count >= IdleMax || destination.IsRetired || !connection.IsClean())
         {
+            connection.Leave();
             connection.Close();
             return;
         }
