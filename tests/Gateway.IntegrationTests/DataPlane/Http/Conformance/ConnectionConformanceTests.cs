@@ -164,7 +164,9 @@ public abstract class ConnectionConformanceTests(Engine engine) : LaneTests(engi
 
         string all = await seen.Task.WaitAsync(EventuallyHttp.Deadline);
         Assert.DoesNotContain("\r\n0\r\n\r\n", all, StringComparison.Ordinal);
-        Assert.Equal("client-closed", (await lane.RecordAsync()).Reason);
+
+        // To Kestrel it is the end of the connection or that of a body too short, whichever it looks at first.
+        Assert.Contains((await lane.RecordAsync()).Reason, Engine == Engine.Kestrel ? ["client-closed", "bad-request"] : new[] { "client-closed" });
         Assert.Equal(0, lane.Clusters.Find("web@production")!.Destinations[0].Failures);
     }
 
