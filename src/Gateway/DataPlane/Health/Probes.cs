@@ -54,7 +54,7 @@ internal static class Probes
         {
             socket.NoDelay = true;
             await socket.ConnectAsync(endPoint, cancel);
-            if (SelfConnection.Is(socket))
+            if (SelfConnection.Is(socket, endPoint))
             {
                 return Failure(SelfConnection.Evidence);
             }

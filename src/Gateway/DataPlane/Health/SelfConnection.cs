@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 
 namespace Gateway.DataPlane.Health;
@@ -12,16 +13,22 @@ internal static class SelfConnection
     /// <summary>What it is called where failures are told.</summary>
     public const string Evidence = "connected to itself: nobody listens there";
 
-    /// <summary>Whether a connected socket is connected to itself. One that was reset since is not: whoever reads it finds out.</summary>
-    public static bool Is(Socket socket)
+    /// <summary>
+    /// Whether a socket that was connected to <paramref name="to"/> is connected to itself. The peer's address is not asked for: of a
+    /// socket that was reset meanwhile .NET would then believe that it never was connected.
+    /// </summary>
+    public static bool Is(Socket socket, EndPoint to)
     {
         try
         {
-            return socket.LocalEndPoint is { } local && local.Equals(socket.RemoteEndPoint);
+            return socket.LocalEndPoint is IPEndPoint local && to is IPEndPoint remote && local.Port == remote.Port
+                && Plain(local.Address).Equals(Plain(remote.Address));
         }
         catch (SocketException)
         {
             return false;
         }
     }
+
+    private static IPAddress Plain(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
 }

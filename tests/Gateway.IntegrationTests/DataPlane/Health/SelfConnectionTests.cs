@@ -12,18 +12,18 @@ public sealed class SelfConnectionTests
     {
         using Socket self = Bound();
         self.Connect(self.LocalEndPoint!);
-        Assert.True(SelfConnection.Is(self));
+        Assert.True(SelfConnection.Is(self, self.LocalEndPoint!));
 
         using Socket listener = Bound();
         listener.Listen(1);
         using Socket other = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         other.Connect(listener.LocalEndPoint!);
-        Assert.False(SelfConnection.Is(other));
+        Assert.False(SelfConnection.Is(other, listener.LocalEndPoint!));
 
         using Socket dual = new(SocketType.Stream, ProtocolType.Tcp);
         dual.Bind(new IPEndPoint(IPAddress.Loopback.MapToIPv6(), 0));
         dual.Connect(dual.LocalEndPoint!);
-        Assert.True(SelfConnection.Is(dual));
+        Assert.True(SelfConnection.Is(dual, dual.LocalEndPoint!));
     }
 
     private static Socket Bound()

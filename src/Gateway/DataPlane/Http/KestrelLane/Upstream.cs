@@ -109,7 +109,9 @@ internal sealed class Upstream : IDisposable
                 await socket.ConnectAsync(target.Host, target.Port, either.Token);
             }
 
-            if (SelfConnection.Is(socket))
+            // Where a name was connected to, its address is asked for only if the ports are the same.
+            bool suspicious = socket.LocalEndPoint is IPEndPoint local && local.Port == target.Port;
+            if (suspicious && (address is not null ? new IPEndPoint(address, target.Port) : socket.RemoteEndPoint) is { } to && SelfConnection.Is(socket, to))
             {
                 // Nobody listens there: the same as refused. Thrown to the handler below, which closes and counts.
                 throw new SelfConnectedException();
