@@ -14,6 +14,7 @@ namespace Gateway.IntegrationTests.DataPlane.Listening;
 internal sealed class TransportUnderTest : IAsyncDisposable
 {
     private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+    private readonly SemaphoreSlim _pairing = new(1, 1);
     private readonly LoopGroup? _loops;
     private readonly SocketConnectionContextFactory _stock = new(new SocketConnectionFactoryOptions(), NullLogger.Instance);
     private int _next;
@@ -34,10 +35,21 @@ internal sealed class TransportUnderTest : IAsyncDisposable
     public async Task<(Socket Client, ConnectionContext Ours)> PairAsync(string read = "", bool inline = true)
     {
         Socket client = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        await client.ConnectAsync(_listener.LocalEndPoint!).InTime();
         int fd = -1;
-        await SocketKit.Until(
-            () => (fd = Syscalls.Accept((int)_listener.SafeHandle.DangerousGetHandle(), [], out _)) >= 0, "the client is accepted");
+
+        // One after the other: what is accepted must be the other end of this very client.
+        await _pairing.WaitAsync();
+        try
+        {
+            await client.ConnectAsync(_listener.LocalEndPoint!).InTime();
+            await SocketKit.Until(
+                () => (fd = Syscalls.Accept((int)_listener.SafeHandle.DangerousGetHandle(), [], out _)) >= 0, "the client is accepted");
+        }
+        finally
+        {
+            _pairing.Release();
+        }
+
         if (_loops is null)
         {
             return (client, _stock.Create(new Socket(new SafeSocketHandle(fd, ownsHandle: true))));
@@ -58,6 +70,7 @@ internal sealed class TransportUnderTest : IAsyncDisposable
 
         _stock.Dispose();
         _listener.Dispose();
+        _pairing.Dispose();
     }
 }
 
