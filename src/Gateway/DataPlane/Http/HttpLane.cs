@@ -197,7 +197,7 @@ internal sealed class HttpLane : IAsyncDisposable
         await _forwarding.DisposeAsync();
     }
 
-    private void HandOver(ListenerState listener, EventLoop loop, int fd, ReadOnlyMemory<byte> read, bool isHttp2) =>
+    private void HandOver(ListenerState listener, EventLoop loop, int fd, ReadOnlyMemory<byte> read) =>
         _front.TakeOver(listener, loop, fd, read.Span);
 
     private void Sweep()

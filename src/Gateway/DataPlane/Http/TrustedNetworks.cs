@@ -14,6 +14,9 @@ internal sealed class TrustedNetworks
     /// <exception cref="FormatException">One is neither.</exception>
     public TrustedNetworks(IEnumerable<string> networks) => _networks = [.. networks.Select(Parse)];
 
+    /// <summary>Nobody is believed, so nobody's address needs to be known.</summary>
+    public bool IsEmpty => _networks.Length == 0;
+
     /// <summary>Whether a peer is believed. IPv4 in IPv6 counts as IPv4.</summary>
     public bool Contains(IPAddress? peer)
     {

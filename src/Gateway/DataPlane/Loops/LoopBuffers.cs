@@ -24,8 +24,11 @@ internal sealed class LoopBuffers
     /// <summary>Where reads go. Its content means nothing once the event is over.</summary>
     public byte[] Input { get; } = GC.AllocateUninitializedArray<byte>(ScratchBytes, pinned: true);
 
-    /// <summary>Where what is written is put together. Its content means nothing once the event is over.</summary>
-    public byte[] Output { get; } = GC.AllocateUninitializedArray<byte>(LargeBytes, pinned: true);
+    /// <summary>
+    /// Where what is written is put together. Its content means nothing once the event is over. Takes the content of a full rented buffer
+    /// with framing around it.
+    /// </summary>
+    public byte[] Output { get; } = GC.AllocateUninitializedArray<byte>(LargeBytes + SmallBytes, pinned: true);
 
     /// <summary>A buffer of at least so many bytes; give it back with <see cref="Return"/>.</summary>
     public byte[] Rent(int bytes) => bytes switch

@@ -280,7 +280,7 @@ internal sealed class ClientConnection : LoopSocket
             bool? isHttp2 = PrefaceMatch.Is(bytes);
             if (isHttp2 is true)
             {
-                HandOver(bytes, isHttp2: true);
+                HandOver(bytes);
                 return false;
             }
 
@@ -316,7 +316,7 @@ internal sealed class ClientConnection : LoopSocket
             // The other lane serves that cluster, and from now on this connection.
             _exchange = null;
             _on.Return(exchange);
-            HandOver(bytes, isHttp2: false);
+            HandOver(bytes);
             return false;
         }
 
@@ -345,14 +345,14 @@ internal sealed class ClientConnection : LoopSocket
         _scanned = Inbox.Count;
     }
 
-    private void HandOver(ReadOnlySpan<byte> bytes, bool isHttp2)
+    private void HandOver(ReadOnlySpan<byte> bytes)
     {
         byte[] read = bytes.ToArray();
         Inbox.Clear(Loop.Buffers);
         Forget();
         _ended = true;
         int fd = Detach();
-        _on.Lane.HandOver(_listener, Loop, fd, read, isHttp2);
+        _on.Lane.HandOver(_listener, Loop, fd, read);
     }
 
     private void Refuse(Reason reason)

@@ -14,7 +14,7 @@ namespace Gateway.DataPlane.Http.FastLane;
 /// <summary>
 /// One request and its answer on a loop: chooses, tries, retries, answers. In: a parsed head; out: a client that has an answer of an
 /// instance, a failure of ours, or has left. What it decides with is the code that the other lane decides with. This file holds the
-/// decisions; <c>FastExchange.Transfer.cs</c> moves the bytes. Used again and again; touched by its loop only.
+/// decisions; <c>FastExchange.Upload.cs</c> and <c>FastExchange.Download.cs</c> move the bytes. Used again and again; touched by its loop only.
 /// </summary>
 internal sealed partial class FastExchange(FastLoop on)
 {
@@ -223,7 +223,8 @@ internal sealed partial class FastExchange(FastLoop on)
             return;
         }
 
-        // It has said everything and takes the rest of the body no more: the answer is out, so there is nothing to wait for.
+        // It has answered and takes no more of the body, which must not pin the client for ever: the answer is out, and the instance's
+        // connection ends with it. The client's lives on where all of the body was read.
         if (_answered && _toClient.IsEmpty && !_toInstance.IsEmpty)
         {
             _keepInstance = false;
@@ -232,14 +233,6 @@ internal sealed partial class FastExchange(FastLoop on)
         }
 
         // Silent because it waits for the client: that one has a time of its own.
-        if (_answered && _toClient.IsEmpty && !_toInstance.IsEmpty)
-        {
-            // It has answered and takes no more of the body, which must not pin the client for ever: the connection ends with this answer.
-            _keepClient = false;
-            End(linger: true);
-            return;
-        }
-
         bool waitsForClient = !_toClient.IsEmpty || (!_upload.IsDone && _toInstance.IsEmpty && !_client.CanRead);
         if (waitsForClient || _answered)
         {

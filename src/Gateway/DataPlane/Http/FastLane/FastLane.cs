@@ -8,8 +8,8 @@ using Gateway.Planning;
 
 namespace Gateway.DataPlane.Http.FastLane;
 
-/// <summary>Takes a connection that the fast lane does not serve: the descriptor, what was read of it, and whether it is HTTP/2.</summary>
-internal delegate void HandedOver(ListenerState listener, EventLoop loop, int fd, ReadOnlyMemory<byte> read, bool isHttp2);
+/// <summary>Takes a connection that the fast lane does not serve: the descriptor, and what was read of it.</summary>
+internal delegate void HandedOver(ListenerState listener, EventLoop loop, int fd, ReadOnlyMemory<byte> read);
 
 /// <summary>
 /// Plain HTTP/1.1 to plain HTTP/1.1, on the event loops. In: accepted descriptors, the routes and edge policy in force; out: requests at
@@ -133,11 +133,12 @@ internal sealed class FastLane
         _routes.Find(listener.Key) is { } routes ? routes.Hosts.Find(host, path) : _fallback(listener.Plan.Cluster);
 
     /// <summary>Whether a client's forwarding headers are believed.</summary>
-    public bool Believes(EdgePolicy policy, ClientConnection client) => policy.Trusted.Contains(client.EndPoint?.Address);
+    public static bool Believes(EdgePolicy policy, ClientConnection client) =>
+        !policy.Trusted.IsEmpty && policy.Trusted.Contains(client.EndPoint?.Address);
 
     /// <summary>Gives a connection to the other lane.</summary>
-    public void HandOver(ListenerState listener, EventLoop loop, int fd, ReadOnlyMemory<byte> read, bool isHttp2) =>
-        _other(listener, loop, fd, read, isHttp2);
+    public void HandOver(ListenerState listener, EventLoop loop, int fd, ReadOnlyMemory<byte> read) =>
+        _other(listener, loop, fd, read);
 
     /// <summary>Closes connections that have served a request and were idle for <paramref name="idle"/>, oldest first; returns how many.</summary>
     public async Task<int> CloseIdleAsync(TimeSpan idle) => (await _group.AskEachAsync(loop => CloseIdle(_loops[loop.Index], idle))).Sum();
